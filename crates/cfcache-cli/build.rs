@@ -24,9 +24,9 @@ fn main() {
         // The standard library names functions for unwinding, so that the loader would map a library for them, and look
         // for every function of the C library there as well. In the binary they are 20 kB.
         println!("cargo::rustc-link-lib=gcc_eh");
-        // What runs for a purge of one URL stands together. The kernel maps a program in pieces of 16 pages when they are
-        // first used: so it maps a third of them. `cargo xtask order` makes the list.
-        // The compiler puts functions that it believes to run seldom into sections of their own.
+        // The functions that a purge of one URL runs are placed next to each other. The kernel maps a program in pieces
+        // of 16 pages on first use, so it maps only a third of them. `cargo xtask order` writes the list.
+        // The compiler puts functions that it expects to run rarely into separate sections.
         let patterns = include_str!("start.order")
             .lines()
             .map(|name| format!("*(.text.{name} .text.unlikely.{name})\n"));

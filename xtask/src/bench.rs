@@ -1,6 +1,5 @@
 //! Measures the figures of `docs/performance.md` and `docs/queue.md`. Each is a ratio of two measurements in one run,
-//! or a number that does
-//! not depend on the machine. Each benchmark is in the crate that it measures.
+//! or a number that does not depend on the machine. Each benchmark is in the crate that it measures.
 
 use std::fs;
 

@@ -1,8 +1,7 @@
 //! Runs the public test suite for HTTP caches (npm's `http-cache-tests`) against the emulated edge.
 //!
 //! Cloudflare differs from the cache of RFC 9111, so some tests fail as intended. The lists in `xtask/conformance` name
-//! these tests with
-//! the reasons. Each test must have the result in its list.
+//! these tests with the reasons. Each test must have the result in its list.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};

@@ -94,8 +94,7 @@ fn shellcheck() -> Result<()> {
 }
 
 /// Checks licenses, sources, banned crates, and dependencies between crates: `.deny.toml`. Advisories are not checked,
-/// because they must
-/// be downloaded, and change without a change in the repository.
+/// because they must be downloaded, and change without a change in the repository.
 fn deny() -> Result<()> {
     need(&["cargo", "deny", "--version"], "cargo install --locked cargo-deny@0.20.2")?;
     let check = ["deny", "--offline", "--log-level=error", "check", "--hide-inclusion-graph"];
@@ -107,8 +106,7 @@ fn clippy() -> Result<()> {
     let compiled = repo::artifacts(cargo(&all).args(REPORT_ARTIFACTS).args(["--", "--deny=warnings"]))?;
     every_file_is_compiled(&compiled)?;
     // Missing features of dependencies, and code that a feature hides, show only when a crate is built without the
-    // others and without
-    // features.
+    // others and without features.
     for package in repo::packages()?.iter().filter(|package| repo::has_library(package)) {
         let alone = ["clippy", "--quiet", "--locked", "--no-default-features", "--package", &package.name];
         succeed(cargo(&alone).args(["--", "--deny=warnings"]))?;
@@ -177,8 +175,7 @@ fn docs() -> Result<()> {
 }
 
 /// Checks the other workspaces: the fuzz targets, which need nightly to run but not to compile, and a program that
-/// depends only on the
-/// facade.
+/// depends only on the facade.
 fn check_other_workspaces(manifests: &str) -> Result<()> {
     let target = repo::target("")?.display().to_string();
     let manifests = repo::files(manifests)?;
@@ -199,8 +196,7 @@ fn msrv() -> Result<()> {
 /// Packages each published crate as for crates.io, and builds it from the package, in the order of their dependencies.
 fn package() -> Result<()> {
     // Cargo serves the packages from a registry in the target folder, and caches their unpacked sources and builds by
-    // path, even after they
-    // change. So each run uses a new folder.
+    // path, even after they change. So each run uses a new folder.
     let folder = repo::root().join(format!("target/package-{:x}", RandomState::new().hash_one(())));
     // The packages contain uncommitted changes too: contributors often have some, and CI has none.
     let mut package = cargo(&["package", "--quiet", "--locked", "--allow-dirty", "--workspace"]);

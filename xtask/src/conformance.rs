@@ -1,10 +1,8 @@
 //! Runs the vendor's SDK against the emulator, and records its requests.
 //!
 //! The emulator and the client are written by the same people, so both could misread the API in the same way. The SDK
-//! is generated from
-//! the vendor's schema by others. `xtask/conformance/conformance.py` runs it, and each kind of request is stored in
-//! `fixtures/sdk`,
-//! where a test of the model compares it with the model's own requests.
+//! is generated from the vendor's schema by others. `xtask/conformance/conformance.py` runs it, and each kind of
+//! request is stored in `fixtures/sdk`, where a test of the model compares it with the model's own requests.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,11 +1,9 @@
 //! Builds a release below `target/dist`: for each binary an archive, a Debian package and a bill of materials, and the
-//! checksums of all
-//! of them.
+//! checksums of all of them.
 //!
 //! The same sources, compiler and date give the same bytes: files are sorted, have no owner, and have the time of
 //! `SOURCE_DATE_EPOCH` or of the last commit. `cargo-deb` builds the package; its contents are listed in the manifest
-//! of the binary's
-//! crate.
+//! of the binary's crate.
 
 mod archive;
 mod bill;
@@ -91,8 +89,7 @@ pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
 }
 
 /// Builds a release of the committed files in two clones concurrently, in folders with names of different lengths, and
-/// compares the
-/// checksums. Then runs the binaries of the first in their images.
+/// compares the checksums. Then runs the binaries of the first in their images.
 pub(crate) fn twice() -> Result<()> {
     let folder = repo::empty_folder(repo::target("dist-twice")?)?;
     let clones = [folder.join("one"), folder.join("another-folder/that-is-longer")];

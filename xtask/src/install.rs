@@ -23,8 +23,7 @@ pub(crate) fn npm(folder: &str, package: &str) -> Result<PathBuf> {
 }
 
 /// Creates a Python environment in a folder with the packages of a requirements file, unless it is already there, and
-/// returns the folder of
-/// its programs.
+/// returns the folder of its programs.
 pub(crate) fn python(folder: &str, requirements: &str) -> Result<PathBuf> {
     let (python, programs) = if cfg!(windows) { ("python", "Scripts") } else { ("python3", "bin") };
     repo::need(&[python, "-c", "import ensurepip, venv"], "apt-get install python3 python3-venv (Debian)")?;

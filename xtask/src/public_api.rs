@@ -1,8 +1,7 @@
 //! `docs/api`: the public API of each library crate as text, so that a review shows what changes.
 //!
 //! The crate `public-api` reads it from rustdoc's JSON. That format is unstable and specific to a compiler version, so
-//! the oldest compiler
-//! that the crates declare is used, and `RUSTC_BOOTSTRAP` enables the JSON.
+//! the oldest compiler that the crates declare is used, and `RUSTC_BOOTSTRAP` enables the JSON.
 
 use std::collections::BTreeSet;
 
@@ -67,8 +66,7 @@ fn shortened(lines: &[String]) -> String {
 /// Fails if a line of the last release's listings was removed and the version is compatible with that release.
 ///
 /// This replaces `cargo-semver-checks` in a simple form: the listing has every item and every auto trait, so a removed
-/// or changed line is
-/// what can break a caller. Additions are always accepted.
+/// or changed line is what can break a caller. Additions are always accepted.
 pub(crate) fn check_version() -> Result<()> {
     let tags = ["tag", "--list", "v[0-9]*", "--sort=-version:refname", "--merged"];
     let tags = repo::capture("git", &tags)?;

@@ -182,8 +182,7 @@ pub(crate) fn build(build: &mut Command, binary: &str) -> Result<PathBuf> {
 }
 
 /// Builds `cfcache` for tests. It reuses the dependencies of `cargo test --workspace`: the whole workspace decides
-/// about features, and an
-/// example enables those of the tests.
+/// about features, and an example enables those of the tests.
 pub(crate) fn build_cfcache() -> Result<PathBuf> {
     build(&mut cargo(&["build", "--workspace", "--bin=cfcache", "--example=purge_body"]), "cfcache")
 }

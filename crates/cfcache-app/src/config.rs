@@ -147,11 +147,11 @@ pub enum CredentialPlace {
 }
 
 impl CredentialPlace {
-    /// Returns the place that a table of a file names, which is called `owner` in errors.
+    /// Returns the place of credentials in a table of a file, which is called `owner` in errors.
     ///
     /// # Errors
     ///
-    /// Where more than one place is named (which was meant, nobody can tell), or a command without a program.
+    /// [`Failure`] if more than one place is set, because the intended one is unknown, or if a command has no program.
     pub fn from_table(
         owner: &str,
         file: Option<&PathBuf>,
@@ -279,7 +279,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Where that is no base URL. The text itself is not shown: it may hold a password.
+    /// [`Failure`] if it is not a valid base URL. The text itself is not shown, because it may contain a password.
     pub fn parse_base_url(&self) -> Result<BaseUrl, Failure> {
         self.base_url.value.parse().map_err(|invalid| {
             Failure::usage(format!("{} is not a base URL: {invalid}", self.base_url.origin))
@@ -291,7 +291,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Where there is no such plan.
+    /// [`Failure`] if there is no such plan.
     pub fn parse_plan(&self) -> Result<Option<Plan>, Failure> {
         let Some(Sourced { value, origin }) = &self.plan else { return Ok(None) };
         connection::plan(Some(value)).map_err(|failure| failure.with_cause(origin.to_string()))

@@ -43,7 +43,7 @@ pub enum Api {
     },
     /// A remote API.
     Remote {
-        /// Where it is.
+        /// The base URL.
         base: BaseUrl,
         /// The credentials; `None` only if nothing will be sent.
         credentials: Option<Credentials>,
@@ -80,12 +80,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// `proxy` is the URL of a proxy, or `none`; without it, the variables of the environment say which origin is reached
-    /// through which proxy. `ca_files` hold certificates in PEM.
+    /// Creates the network settings. `proxy` is the URL of a proxy, or `none`. Without it, the environment variables
+    /// select a proxy for each origin. `ca_files` contain certificates in PEM.
     ///
     /// # Errors
     ///
-    /// Where a proxy is not one, or a file cannot be read.
+    /// [`Failure`] if a proxy is invalid, or a file cannot be read.
     pub fn new(
         proxy: Option<&str>,
         roots: Roots,

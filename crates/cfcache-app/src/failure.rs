@@ -1,4 +1,4 @@
-//! Errors as they are shown to people.
+//! Errors for people.
 
 use core::error::Error as StdError;
 

@@ -35,7 +35,7 @@ pub enum Job {
     Everything(Box<EverythingJob>),
     /// A list.
     List(Box<ListJob>),
-    /// What a deployment changed.
+    /// The changes of a deployment.
     Changed(Box<ChangedJob>),
 }
 
@@ -67,13 +67,13 @@ pub struct ListJob {
     pub connection: Connection,
     /// The file for failed entries.
     pub failed_to: Option<PathBuf>,
-    /// The file that takes what was accepted; only for one zone.
+    /// The file that records accepted entries; only for one zone.
     pub journal: Option<PathBuf>,
     /// The maximum number of entries per request; `None` for as many as the plan allows.
     pub batch_size: Option<usize>,
 }
 
-/// A purge or invalidation of what a deployment changed.
+/// A purge or invalidation of the changes of a deployment.
 pub struct ChangedJob {
     /// Whether to purge or to invalidate.
     pub action: Action,
@@ -98,7 +98,7 @@ pub struct ChangedJob {
     pub fallback: Vec<FallbackTo>,
     /// What to purge if there is no state.
     pub first: FirstRun,
-    /// Whether to only record what has to be purged.
+    /// Whether to only record the targets to purge.
     pub begin: bool,
     /// Whether to show why each URL is purged.
     pub explain: bool,
@@ -238,7 +238,7 @@ pub struct GateJob {
 
 /// What to verify after a purge.
 pub struct VerifyJob {
-    /// How many of the purged URLs at the most; `None` for all.
+    /// The maximum number of purged URLs to verify; `None` for all.
     pub sample: Option<usize>,
     /// Whether URLs are also requested before the purge, to see that each changes from HIT to something else.
     pub transition: bool,
@@ -276,6 +276,6 @@ pub struct WarmJob {
     pub limits: Limits,
     /// The visitors as which to fetch.
     pub variants: Vec<Variant>,
-    /// Whether to request what was fetched again, to check that it is a HIT.
+    /// Whether to request warmed URLs again, to check that they are HIT.
     pub certify: bool,
 }

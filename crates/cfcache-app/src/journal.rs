@@ -122,11 +122,11 @@ impl Journal {
         JournalReplay::new(self.name.clone(), core::mem::take(&mut self.points))
     }
 
-    /// Checks that it is not of another run, as far as can be told before zone and environment are looked up.
+    /// Checks that it does not belong to another run, before zone and environment are looked up.
     ///
     /// # Errors
     ///
-    /// If it belongs to another run; the error names the difference.
+    /// [`Failure`] if it belongs to another run; the error names the difference.
     pub fn check(&self) -> Result<(), Failure> {
         let Some(known) = &self.known else { return Ok(()) };
         let (zone, environment) = (known.zone.clone(), known.environment.clone());

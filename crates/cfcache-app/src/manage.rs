@@ -109,7 +109,7 @@ pub enum ManageResult {
     },
     /// A setting with one value; `None` if it is not set.
     Value(&'static str, Option<SettingValue>, Change),
-    /// The variants; `None` where there are none.
+    /// The variants; `None` if there are none.
     Variants(Option<StoredVariants>, Change),
     /// The state of the latest clear of Cache Reserve; `None` if it was never cleared.
     ReserveClear(Option<CacheReserveClear>),

@@ -65,7 +65,7 @@ fn warn_of_success(console: &dyn Console, warning: &ResponseInfo) {
     console.say_once(&format!("warning: the API accepted it, but reports: {warning}"));
 }
 
-/// What was found while reading the input and is not reported yet.
+/// Findings about the input that have not been reported yet.
 #[derive(Default)]
 pub(crate) struct InputFindings {
     /// The number of entries, if they were counted.

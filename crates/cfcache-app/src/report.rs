@@ -67,7 +67,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub zones: Vec<Self>,
-    /// For `changed`: what a deployment changed, and the state; omitted otherwise.
+    /// For `changed`: the changes of the deployment, and the state; omitted otherwise.
     #[serde(flatten)]
     pub deployment: Option<Deployment>,
     /// Whether the entries have several kinds, so that `kind` is only the main one.

@@ -53,12 +53,12 @@ impl FileId {
     }
 }
 
-/// Refuses to write where something is read, or where something else is written: the same file, whatever it is called.
-/// Files are given with what they are in an error, such as "`--journal` names the configuration".
+/// Refuses to write to a file that is also read or written for another purpose, under any name. Each file has a
+/// description for errors, such as "`--journal` names the configuration".
 ///
 /// # Errors
 ///
-/// Where a file that is written is one of the others, or of those that the standard streams are.
+/// [`Failure`] if a written file is one of the others, or is one of the standard streams' files.
 pub fn check_written(written: &[(&str, &Path)], read: &[(&str, &Path)]) -> Result<(), Failure> {
     let written: Vec<(&str, FileId)> =
         written.iter().filter_map(|(option, path)| Some((*option, FileId::from_path(path)?))).collect();
@@ -72,7 +72,7 @@ pub fn check_written(written: &[(&str, &Path)], read: &[(&str, &Path)]) -> Resul
     }
     let mut files: Vec<(&str, Option<FileId>)> = FileId::of_outputs().into();
     files.extend(read.iter().map(|(name, path)| (*name, FileId::from_path(path))));
-    // Even where it is not read here: a script may be reading it.
+    // Even if it is not read here, because a script may be reading it.
     files.push(("a file that is read as input", FileId::of_standard_input()));
     for (option, file) in &written {
         if let Some((name, _)) = files.iter().find(|(_, other)| other.as_ref() == Some(file)) {

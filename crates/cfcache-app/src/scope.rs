@@ -59,12 +59,12 @@ pub async fn find_zone(
     }
 }
 
-/// Returns the zones of that name. The API names them in Unicode, and finds nothing by the form with `xn--`; it is asked
-/// for both. An answer of another name is not taken, and `warn` is told.
+/// Returns the zones with that name. The API lists names in Unicode, and finds nothing for the form with `xn--`, so
+/// both are requested. A zone with another name is ignored, and `warn` gets a message.
 ///
 /// # Errors
 ///
-/// Where the API does not tell.
+/// The error of the API call.
 pub async fn zones_named(
     client: &Client,
     domain: &str,

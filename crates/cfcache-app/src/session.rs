@@ -96,7 +96,7 @@ impl Session {
 
     /// Closes the session gracefully.
     pub async fn close(self) {
-        // Connections that are not needed any more must not delay the end of the emulator.
+        // Unneeded connections must not delay the end of the emulator.
         self.give_up();
         drop(self.client);
         if let Some(emulator) = self.emulator {

@@ -327,7 +327,7 @@ pub fn empty(kind: Kind) -> Failure {
 }
 
 impl NamedInput {
-    /// Opens an input, and refuses what cannot be one.
+    /// Opens an input, and refuses unsuitable files.
     fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
         if path == Path::new("-") {
             console.reads_standard_input();
@@ -614,7 +614,7 @@ impl Chunks<'_> {
         if (self.take)(chunk) && !is_end { Ok(()) } else { Err(()) }
     }
 
-    /// Passes on the entries of a checked file at the end of each block that equals what was checked.
+    /// Passes on the entries of a checked file at the end of each block that equals the checked content.
     fn on_verified(&mut self, verified: SealCheck) -> Result<(), ()> {
         match verified {
             SealCheck::NotYet => Ok(()),
@@ -688,7 +688,7 @@ impl Take for Chunks<'_> {
 
     fn fail(&mut self, failure: Failure) -> Result<(), ()> {
         if self.verifier.is_some() {
-            // Entries that are not known to equal what was checked are not passed on.
+            // Entries that may differ from the checked content are not passed on.
             self.chunk = Chunk::default();
         }
         self.chunk.broken = Some(failure);

@@ -313,7 +313,7 @@ impl Meter {
     }
 }
 
-/// Shows the progress as long as it is polled.
+/// Draws the progress while it is polled.
 pub async fn draw(meter: &RefCell<Meter>, console: &dyn Console) {
     let mut interval = tokio::time::interval(REDRAW);
     loop {

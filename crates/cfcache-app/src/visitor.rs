@@ -1,4 +1,4 @@
-//! How visitors ask, and what they are to find: parsed from options, files and the environment.
+//! Parses the settings of visitor requests from options, files and the environment.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -66,11 +66,11 @@ pub fn visitor(
     Ok(visitor)
 }
 
-/// Parses what must be so before a purge (`--after`).
+/// Parses the condition that must be met before a purge (`--after`).
 ///
 /// # Errors
 ///
-/// Where it is not a URL and a condition.
+/// [`Failure`] if it is not a URL and a condition.
 pub fn parse_gate(condition: &str, timeout: Option<Duration>, busts: bool) -> Result<GateJob, Failure> {
     let expectation: Expectation = condition.parse().map_err(|invalid: InvalidCondition| {
         Failure::usage(format!("`--after`: {invalid}"))
@@ -90,16 +90,16 @@ pub fn parse_gate(condition: &str, timeout: Option<Duration>, busts: bool) -> Re
 ///
 /// # Errors
 ///
-/// Where it is not a URL that can be purged.
+/// [`Failure`] if it is not a URL that can be purged.
 pub fn parse_url(text: &str, place: &str) -> Result<Target, Failure> {
     Target::parse(Kind::Files, text).map_err(|invalid| Failure::usage(format!("{place}: {invalid}")))
 }
 
-/// Reads URLs to verify from a file, one a line; blank lines and lines that begin with `#` are skipped.
+/// Reads URLs to verify from a file, one per line; blank lines and lines that begin with `#` are skipped.
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or a line is not a URL.
+/// [`Failure`] if the file cannot be read, or a line is not a URL.
 pub fn read_urls(path: &Path, take: &mut dyn FnMut(Target)) -> Result<(), Failure> {
     let text = whole::read_text(path, whole::MOST)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", shown_path(path))))?;
@@ -112,11 +112,11 @@ pub fn read_urls(path: &Path, take: &mut dyn FnMut(Target)) -> Result<(), Failur
     Ok(())
 }
 
-/// Reads the bodies that visitors should get: a list of hashes and URLs, or the body of the one URL that there is.
+/// Reads the bodies that visitors should get: a list of hashes and URLs, or the body of the only URL.
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or is no list though there are several URLs.
+/// [`Failure`] if the file cannot be read, or is not a list although there are several URLs.
 pub fn read_expected(path: &Path, is_one_url: bool) -> Result<Expected, Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", shown_path(path)));
     if let Ok(text) = whole::read_text(path, whole::MOST)

@@ -293,7 +293,7 @@ fn help_as_option(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> V
     arguments
 }
 
-/// Removes possible secrets from an error, which repeats what was typed. Returns whether it removed one.
+/// Removes possible secrets from an error that repeats the arguments. Returns whether it removed one.
 fn hide_secrets(error: &mut clap::Error) -> bool {
     let mut is_hidden = false;
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg] {
@@ -308,7 +308,7 @@ fn hide_secrets(error: &mut clap::Error) -> bool {
     is_hidden
 }
 
-/// Adds a suggestion to an error where clap has none of its own.
+/// Adds a suggestion to an error if clap has none.
 fn add_suggestion(error: &mut clap::Error) {
     let text = |error: &clap::Error, kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -589,7 +589,7 @@ Examples:
         #[command(subcommand)]
         command: VariantsCommand,
     },
-    /// Origin cloud regions: tell Cloudflare in which cloud region each origin is
+    /// Origin cloud regions: set the cloud region of each origin
     OriginRegions {
         #[command(subcommand)]
         command: RegionsCommand,
@@ -870,7 +870,7 @@ pub(crate) struct ChangedArgs {
     /// Take the files from a tree of the git repository in the working directory, such as `HEAD:public`
     #[arg(long, value_name = "REV:PATH", group = "source", conflicts_with = "dir", help_heading = "Input")]
     pub(crate) git_tree: Option<String>,
-    /// Take the pages from a sitemap, or from a sitemap index whose sitemaps are beside it; each page needs a
+    /// Read the pages from a sitemap, or from a sitemap index with sitemaps in the same folder; each page needs a
     /// `<lastmod>`
     #[arg(long, value_name = "FILE", group = "source", conflicts_with = "dir", help_heading = "Input")]
     pub(crate) sitemap: Vec<PathBuf>,
@@ -937,7 +937,7 @@ pub(crate) struct InputArgs {
 /// Input options of commands that take URLs.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct PagesArgs {
-    /// A sitemap, or a sitemap index whose sitemaps are files beside it, optionally compressed with gzip; `-` is
+    /// A sitemap, or a sitemap index with sitemaps in the same folder, optionally compressed with gzip; `-` is
     /// standard input
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     pub(crate) from_sitemap: Vec<PathBuf>,
@@ -959,7 +959,7 @@ pub(crate) struct Global {
     pub(crate) visiting: Visiting,
 }
 
-/// What is asked, where, and how it is told.
+/// The target of a command, the API, and the output.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Common {
     /// The zone, by id or domain [env: CLOUDFLARE_ZONE_ID]
@@ -1007,7 +1007,7 @@ pub(crate) struct Common {
     pub(crate) force: bool,
 }
 
-/// Connections, pace and what becomes of entries.
+/// Options for connections, rates and entries that are rarely used.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Seldom {
     /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY, also in lower case]
@@ -1085,7 +1085,7 @@ pub(crate) struct Seldom {
 /// Which URLs to verify, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VerifyArg {
-    /// So many at the most, after the purge.
+    /// At most this many, after the purge.
     AtMost(usize),
     /// All, after the purge.
     All,
@@ -1246,7 +1246,7 @@ impl Global {
     }
 }
 
-/// Takes one of these words, each with its help, and gives what it stands for.
+/// Parses one of these names, each with its help text, and returns its value.
 fn one_of<T: Clone + Send + Sync + 'static>(
     words: &'static [(&'static str, &'static str, T)],
 ) -> impl TypedValueParser<Value = T> {

@@ -510,7 +510,7 @@ fn takes_escapes(environment: &EnvVars) -> bool {
     !environment.dumb_terminal && anstyle_query::windows::enable_ansi_colors().unwrap_or(true)
 }
 
-/// Whether standard output is a pipe or a socket, or cannot be told from one.
+/// Returns whether standard output is a pipe or a socket, or may be one.
 fn is_piped() -> bool {
     let stdout = std::io::stdout();
     if stdout.is_terminal() {

@@ -1,10 +1,10 @@
-//! A client of Cloudflare's purge API: it sends as fast as the limits allow, and accounts for every entry.
+//! A client of Cloudflare's purge API: it sends as fast as the limits allow, and counts every entry.
 //!
-//! - [`Client`]: asks the API one thing ([`Client::call`]), or purges a stream of any length ([`Client::run`])
-//! - [`engine`]: the state machines below it, without IO, clock or runtime
-//! - [`Codec`]: between the model's requests and HTTP
-//! - [`Credentials`]: a token or key, and the only type that makes a header of one
-//! - [`PurgeScope`], [`Summary`]: what a run does where, and what came of it
+//! - [`Client`]: makes one API call ([`Client::call`]), or purges a stream of any length ([`Client::run`])
+//! - [`engine`]: the state machines of the client, without IO, clock or runtime
+//! - [`Codec`]: converts between the model's requests and HTTP
+//! - [`Credentials`]: a token or key, and the only type that puts it into a header
+//! - [`PurgeScope`], [`Summary`]: the scope and the result of a run
 //! - [`Event`], [`Observer`]: all events, for progress, journals and logs
 //!
 //! ```no_run

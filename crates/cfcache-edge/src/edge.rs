@@ -335,8 +335,8 @@ impl Edge {
         response
     }
 
-    /// Ends a fetch whose body exceeds the limit; returns the headers of the visitor's response, if none were sent yet.
-    /// Its body is what was collected and what still arrives.
+    /// Ends a fetch whose body exceeds the limit. Returns the headers of the visitor's response, if none were sent yet.
+    /// Its body consists of the collected part and the rest.
     #[must_use = "the visitor waits for it"]
     pub fn outgrown(&mut self, now: SystemTime, ticket: Ticket) -> Response<()> {
         let flight = self.flights.remove(&ticket.0);
@@ -496,7 +496,7 @@ impl Edge {
         })
     }
 
-    /// The request's values that select a variant; empty if no rule requires that any more.
+    /// The request's values that select a variant; empty if no rule requires them.
     fn variant(&self, variation: &Variation, effects: &Effects, asked: &Asked<'_>) -> Option<String> {
         match variation {
             Variation::None => Some(String::new()),
@@ -727,7 +727,7 @@ impl Edge {
         self.unstored.insert(store::key_hash(key));
     }
 
-    /// Ends everything that waits for a ticket, and what was kept for it.
+    /// Ends everything that waits for a ticket, and removes its data.
     fn settle(&mut self, ticket: &Ticket, key: Option<&Arc<str>>) {
         if let Some(key) = key
             && self.locks.get(key).is_some_and(|(fill, _)| *fill == ticket.id())

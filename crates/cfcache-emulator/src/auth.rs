@@ -94,8 +94,7 @@ impl Token {
 
     fn may(&self, endpoint: &Descriptor) -> bool {
         // A token may always verify itself. An endpoint lists all permissions of which one is enough. A write
-        // permission includes
-        // reading.
+        // permission includes reading.
         let covers = |permission: &String| {
             let read = permission.strip_suffix("Write").map(|subject| format!("{subject}Read"));
             endpoint.permission.contains(permission.as_str())
@@ -187,8 +186,7 @@ pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
 }
 
 /// Returns the answer to a token that may not use an endpoint or may not see the zone: 10000 with the page of the
-/// endpoint (changelog
-/// of 2026-08-21), or the model's sample if published logs contain something else.
+/// endpoint (changelog of 2026-08-21), or the model's sample if published logs contain something else.
 pub(crate) fn forbidden(endpoint: &Descriptor) -> ApiResponse {
     let samples = (endpoint.samples)();
     let sample = samples.iter().find(|sample| sample.name == "refused_permission");

@@ -1,8 +1,8 @@
 //! The behavior of each endpoint.
 //!
 //! An endpoint with state has an arm in [`answer`]. Any other endpoint answers with a sample of the model: one with the
-//! same request,
-//! otherwise one with the same body, otherwise one with the same path, otherwise the first successful one.
+//! same request, otherwise one with the same body, otherwise one with the same path, otherwise the first successful
+//! one.
 
 mod page;
 mod purge;
@@ -122,8 +122,7 @@ impl purge::Accepted {
 }
 
 /// Refuses a request because of its content. The code is documented for the same errors of the origin regions; for
-/// other endpoints no
-/// code is documented.
+/// other endpoints no code is documented.
 fn invalid(message: impl Into<String>) -> ApiResponse {
     ApiResponse::refused(StatusCode::BAD_REQUEST, 1146, message)
 }

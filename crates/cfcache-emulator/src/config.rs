@@ -50,7 +50,7 @@ pub struct Config {
     pub edge: Option<EdgeConfig>,
 }
 
-/// Whether limits are enforced.
+/// How limits are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitMode {
@@ -130,8 +130,7 @@ impl Config {
     }
 
     /// Multiplies the purge rates and the buckets: `0.5` is half of the published ones. The maximum number of items in
-    /// a request is
-    /// unchanged.
+    /// a request is unchanged.
     #[must_use]
     pub fn with_limit_scale(mut self, scale: f64) -> Self {
         // The bounds also replace infinite values.

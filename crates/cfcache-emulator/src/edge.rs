@@ -401,8 +401,7 @@ fn free(purged: Purged) {
 }
 
 /// Returns the environments of a zone whose expressions the cache can evaluate. An environment with another expression
-/// gets no
-/// requests.
+/// gets no requests.
 fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
     let environments = zone.environments.iter();
     environments

@@ -157,8 +157,7 @@ impl Emulator {
     }
 
     /// Checks route, credentials, call limit, permissions, content and purge limits in this order, then executes the
-    /// request. So a request that
-    /// is refused because of its content uses nothing of the purge limits.
+    /// request. So a request that is refused because of its content uses nothing of the purge limits.
     fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> CallOutcome {
         let path = request.uri().path();
         let route = match route::route(request.method(), path) {

@@ -107,8 +107,7 @@ pub enum FaultAction {
     /// There is no answer until the connection is closed.
     Stall,
     /// The purge is accepted, but does not reach the cache of the edge. It counts the items of purges (URLs, tags,
-    /// hosts, prefixes,
-    /// everything) instead of requests.
+    /// hosts, prefixes, everything) instead of requests.
     Survive,
 }
 
@@ -273,8 +272,7 @@ impl FaultSequence {
     }
 
     /// Returns the fault of a request. Faults after the first matching one do not count the request, so
-    /// `status=503,times=3` and
-    /// `reset-after,times=2` apply one after the other.
+    /// `status=503,times=3` and `reset-after,times=2` apply one after the other.
     pub(crate) fn next(&mut self, endpoint: Option<&Descriptor>) -> Option<Fault> {
         self.0.iter_mut().find_map(|running| running.fires(endpoint).then(|| running.fault.clone()))
     }

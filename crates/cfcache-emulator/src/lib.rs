@@ -1,10 +1,8 @@
 //! An emulator of Cloudflare's cache API.
 //!
 //! It answers as documented: to valid and invalid requests, with the API's limits, codes and headers. It can also
-//! simulate
-//! failures. It shares only the model's tables with this project's client, so that one mistake cannot be in both. Where
-//! the
-//! API is not documented, it accepts as much as possible; `docs/emulator.md` lists these cases.
+//! simulate failures. It shares only the model's tables with this project's client, so that one mistake cannot be in
+//! both. Where the API is not documented, it accepts as much as possible; `docs/emulator.md` lists these cases.
 //!
 //! - [`Config`]: plan, zones, credentials, limits and faults
 //! - [`Emulator`]: the API as a function from a request and a time to an answer; no sockets, no clock

@@ -186,8 +186,8 @@ pub(crate) struct LimitState {
 impl LimitState {
     pub(crate) fn new(purge: &PurgeLimits, calls: Rate) -> Self {
         // The documentation calls the limit of URLs a moving average, and mentions no bucket. One second's worth is the
-        // smallest bucket
-        // that allows the rate. But a request of the allowed size must always fit, even with a low configured rate.
+        // smallest bucket that allows the rate. But a request of the allowed size must always fit, even with a low
+        // configured rate.
         let second = Duration::from_secs(1).as_nanos() * u128::from(purge.urls.count)
             / purge.urls.per.as_nanos().max(1);
         let second = u32::try_from(second).unwrap_or(u32::MAX);

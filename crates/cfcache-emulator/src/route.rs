@@ -73,8 +73,8 @@ fn literals(route: &RouteMatch) -> usize {
 }
 
 /// Returns whether an endpoint supports a method. The model lacks one: `DELETE …/purge_cache`, an old form that the
-/// real API still
-/// routes. It answers 429 and not 405 when the limit is reached (putyourlightson/craft-blitz#880, 2026-03).
+/// real API still routes. It answers 429 and not 405 when the limit is reached (putyourlightson/craft-blitz#880,
+/// 2026-03).
 fn accepts(endpoint: &Descriptor, method: &Method) -> bool {
     endpoint.method.as_str() == method.as_str()
         || (endpoint.name == "purge_zone_cache" && method == Method::DELETE)

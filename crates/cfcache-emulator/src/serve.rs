@@ -393,8 +393,7 @@ async fn read(request: &Request<Bytes>, body: Incoming) -> Result<Bytes, Unread>
 }
 
 /// Returns the answer of a request with a fault. If the request took no effect and the fault has no answer of its own,
-/// the answer is
-/// that the API is unavailable.
+/// the answer is that the API is unavailable.
 fn damaged(
     shared: &ServerState,
     request: &Request<Bytes>,

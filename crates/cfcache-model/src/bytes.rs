@@ -1,7 +1,7 @@
 //! Finds the classes of bytes in a text, in one pass.
 //!
-//! A table and a few words of arithmetic, or sixteen bytes at a time, so that it takes as long whatever the optimizer makes
-//! of loops.
+//! It uses a table and arithmetic on words, or sixteen bytes at a time, so its speed does not depend on how well the
+//! compiler optimizes loops.
 
 use wide::u8x16;
 
@@ -11,7 +11,7 @@ pub(crate) const UNPRINTABLE: u8 = 1;
 pub(crate) const ESCAPED: u8 = 1 << 1;
 /// A backslash.
 pub(crate) const BACKSLASH: u8 = 1 << 2;
-/// What may be odd in a URL: `*`, `#`, `@`, and the comma, behind which another URL may stand.
+/// Unusual characters in a URL: `*`, `#`, `@`, and the comma, which may separate two URLs.
 pub(crate) const MARK: u8 = 1 << 3;
 /// Allowed in a host name: letters, digits, `-`, `_` and `*`, and the dot, which is [`DOT`] as well.
 pub(crate) const HOST: u8 = 1 << 4;
@@ -86,12 +86,13 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
     }
 }
 
-/// Whether a URL has nothing odd behind its scheme, and a host that is a plain name. Sixteen bytes are looked at at a time.
+/// Returns whether a URL has no unusual characters after its scheme, and a plain name as its host. Checks sixteen bytes
+/// at a time.
 ///
-/// - All bytes are printable ASCII but for the blank, `!"#$&'()*+,`, `@` and `\`, and no dot follows a slash: so the
-///   [`sorts`] are none but [`HOST`] and [`DOT`].
-/// - The host has letters, digits, `-`, `_` and dots, each behind a name, and neither a user nor a port.
-/// - `false` says nothing: a short or an unusual one is to be looked at byte by byte.
+/// - All bytes are printable ASCII except the blank, `!"#$&'()*+,`, `@` and `\`, and no dot follows a slash. So the
+///   [`sorts`] are only [`HOST`] and [`DOT`].
+/// - The host consists of letters, digits, `-`, `_` and dots, each dot after a name, without a user or a port.
+/// - `false` is not a verdict: a short or unusual URL must be checked byte by byte.
 pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
     let Some((_, behind)) = rest.split_first() else { return false };
     let before = &rest[..behind.len()];
@@ -103,7 +104,7 @@ pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
     odd.to_bitmask() == 0 && has_plain_host(rest)
 }
 
-/// Which of sixteen bytes are not plain, or are a slash before a dot among those behind them.
+/// Returns which of sixteen bytes are not plain, or are a slash before a dot.
 #[inline]
 fn odd_bytes(ones: &[u8; 16], others: &[u8; 16]) -> u8x16 {
     let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
@@ -125,7 +126,8 @@ fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     above.min(u8x16::splat(high - low)).simd_eq(above)
 }
 
-/// Whether a URL begins with a plain host of at most 64 bytes, within its sixteens of bytes, and what ends it.
+/// Returns whether a URL starts with a plain host of at most 64 bytes, followed by the end or a delimiter, all within
+/// whole blocks of sixteen bytes.
 #[inline]
 fn has_plain_host(rest: &[u8]) -> bool {
     let (mut parts, mut dots) = (0_u64, 0_u64);
@@ -142,7 +144,7 @@ fn has_plain_host(rest: &[u8]) -> bool {
         }
     }
     let length = (!parts).trailing_zeros();
-    // At the beginning, or behind another one.
+    // At the beginning, or after another dot.
     let stray_dots = dots & (dots << 1 | 1);
     stray_dots.trailing_zeros() >= length
         && length > 0

@@ -131,7 +131,7 @@ pub struct Descriptor {
     pub path: &'static str,
     /// The area of the API whose error codes apply.
     pub area: Area,
-    /// Whether it may be repeated when it is not known whether it was done.
+    /// Whether it may be repeated if it is unknown whether it was executed.
     pub replay: Replay,
     /// The permissions that a token needs (one of them is enough), in the dashboard's words.
     pub permission: &'static str,

@@ -195,14 +195,15 @@ pub struct Planned {
 
 /// Takes targets one by one, and returns a batch when it is full.
 ///
-/// - Every target that is pushed comes out in exactly one batch, unless it is a duplicate.
+/// - Every pushed target is in exactly one batch, unless it is a duplicate.
 /// - The order is kept, over all batches.
-/// - No batch exceeds the [`BatchLimits`] (but for a single target larger than a whole body, which goes alone).
-/// - A duplicate is a target that is the same to the API as an earlier one; how far back that is looked for is said by
-///   [`Dedupe`]. Tags are compared without regard to case. With [`Dedupe::WholeInput`] equality is by a 128-bit
+/// - No batch exceeds the [`BatchLimits`], except that a single target larger than a whole body gets a batch of its
+///   own.
+/// - A duplicate is a target that is the same to the API as an earlier one; [`Dedupe`] determines which earlier targets
+///   count. Tags are compared without regard to case. With [`Dedupe::WholeInput`], targets are compared by a 128-bit
 ///   fingerprint.
-/// - Memory is bounded: by the batch that is being filled, and by about 24 MiB for the window of [`Dedupe::WholeInput`] (as
-///   much of it as the input needs), or by what was not sent with [`Dedupe::Unsent`].
+/// - Memory is bounded: by the current batch, and by about 24 MiB for the window of [`Dedupe::WholeInput`] (less for
+///   short inputs), or by the unsent targets with [`Dedupe::Unsent`].
 #[derive(Debug)]
 pub struct Planner {
     kind: Kind,
@@ -214,7 +215,7 @@ pub struct Planner {
     duplicates: u64,
 }
 
-/// What another entry is compared with.
+/// The earlier targets for detecting duplicates.
 #[derive(Debug)]
 enum Seen {
     Whole(FingerprintWindow),
@@ -229,7 +230,7 @@ impl Seen {
         }
     }
 
-    /// Remembers a target; `false` where it is a duplicate.
+    /// Adds a target. Returns `false` if it is a duplicate.
     fn insert(&mut self, target: &Target) -> bool {
         match self {
             Self::Whole(window) => window.insert(fingerprint(target)),

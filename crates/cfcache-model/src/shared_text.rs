@@ -1,4 +1,4 @@
-//! Text that many entries of one list share.
+//! A text of which many entries of one list share the allocation.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -7,10 +7,10 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Deref, Range};
 
-/// Text that can be a part of a larger one. Its clones and parts share one allocation, which is freed with the last of
+/// A text that can be a part of a larger one. Clones and parts share one allocation, which is freed with the last of
 /// them.
 ///
-/// It is compared, hashed and shown as the `str` that it is.
+/// It is compared, hashed and formatted like a `str`.
 #[derive(Clone)]
 pub struct SharedText {
     whole: Arc<str>,
@@ -18,26 +18,26 @@ pub struct SharedText {
 }
 
 impl SharedText {
-    /// A part of a text.
+    /// Returns a part of a text.
     ///
     /// # Panics
     ///
-    /// Where the range is not within the text, or does not lie between characters.
+    /// If the range is not within the text, or splits a character.
     #[must_use]
     #[inline]
     pub fn part_of(whole: &Arc<str>, range: Range<usize>) -> Self {
-        assert!(whole.get(range.clone()).is_some(), "{range:?} is no part of the text");
+        assert!(whole.get(range.clone()).is_some(), "{range:?} is not a part of the text");
         Self { whole: Arc::clone(whole), range }
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Returns whether it has none.
+    /// Returns whether it is empty.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -46,7 +46,7 @@ trait TargetKind {
     /// What two of them have in common that are the same to the API, and no others.
     fn key(&self) -> SharedText;
 
-    /// Its text, where a list in JSON has it between quotes as it stands.
+    /// Returns the text, if a JSON string contains it without escapes.
     fn unescaped(&self) -> Option<&str>;
 
     /// Returns whether it is known to be nothing that [`warnings`](Self::warnings) would tell of.
@@ -501,7 +501,7 @@ fn json_string_bytes(text: &str) -> usize {
     2 + text.len() + escapes.sum::<usize>()
 }
 
-/// A text, where JSON writes it as it stands.
+/// Returns a text, if a JSON string contains it without escapes.
 fn unescaped(text: &str) -> Option<&str> {
     (!needs_escape(text)).then_some(text)
 }

@@ -202,7 +202,7 @@ pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
 ///
 /// # Errors
 ///
-/// The [`ApiFailure`], where it is not a 2xx with `"success": true`.
+/// An [`ApiFailure`] unless the response is a 2xx with `"success": true`.
 fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, ApiFailure> {
     let parsed = Envelope::parse(body);
     let is_2xx = (200..300).contains(&status);

@@ -36,8 +36,7 @@ impl AcceptedUrl {
 /// Collects accepted URLs: either all of them or a random sample in which each has the same probability.
 ///
 /// All URLs are kept as a [`UrlList`], with another 48 bytes for each run of URLs that were accepted together and are
-/// consecutive in the
-/// input, such as those of one request.
+/// consecutive in the input, such as those of one request.
 #[derive(Debug)]
 pub struct AcceptedUrls {
     began: Instant,

@@ -135,8 +135,7 @@ fn reaction(latency: Duration, visited: &Visited) -> Reaction {
 /// Requests each URL of a stream once, and passes the results to `emit`, in the order of the stream.
 ///
 /// It ends early if `stop` completes: requests in flight are cancelled, and earlier results have been emitted. At most
-/// a few hundred URLs of
-/// the stream are in memory. Returns whether it reached the end of the stream.
+/// a few hundred URLs of the stream are in memory. Returns whether it reached the end of the stream.
 pub async fn probe(
     visitor: &Arc<Visitor>,
     limits: Limits,
@@ -199,8 +198,7 @@ pub async fn probe(
 /// Fetches each URL of a stream once for each of the variants, and passes the results to `emit`.
 ///
 /// It ends early if `stop` completes: URLs that were read but not fetched are emitted as not sent. Returns whether it
-/// reached the end of the
-/// stream.
+/// reached the end of the stream.
 pub async fn warm(
     visitor: &Arc<Visitor>,
     limits: Limits,
@@ -298,14 +296,11 @@ pub enum Progress<'a> {
 }
 
 /// Runs a verification to its end: requests the URLs of `urls`, a limited number of them at a time, and repeats the
-/// purge of survivors
-/// with `purge`, which gets their indexes. URLs are numbered from 0 in their order. `began` is the moment from which
-/// the state machine's
-/// times are counted.
+/// purge of survivors with `purge`, which gets their indexes. URLs are numbered from 0 in their order. `began` is the
+/// moment from which the state machine's times are counted.
 ///
 /// `watch` is called for each answer and each verdict. When `stop` completes, nothing more is sent, and each URL gets
-/// the verdict that is
-/// known by then. Returns whether it reached the end.
+/// the verdict that is known by then. Returns whether it reached the end.
 pub async fn verify<F: Future<Output = Result<(), String>>>(
     visitor: &Arc<Visitor>,
     verification: &mut Verification,
@@ -421,8 +416,7 @@ pub enum Passage {
 /// Waits until a URL answers as expected.
 ///
 /// With `unique`, the URL gets a query that is different for each request; `None` requests the URL unchanged. `watch`
-/// is called after each
-/// answer.
+/// is called after each answer.
 pub async fn wait_at_gate(
     visitor: &Visitor,
     expectation: &Expectation,

@@ -1,8 +1,8 @@
 //! The gate before a purge: waits until a URL shows that the new version is served.
 //!
 //! [`Gate`] is a state machine without IO; `now` is a parameter. It opens after several successes in a row, with pauses
-//! of a second,
-//! because one success proves only one of several servers (<https://github.com/cloudflare/vinext/pull/3038>).
+//! of a second, because one success proves only one of several servers
+//! (<https://github.com/cloudflare/vinext/pull/3038>).
 
 use core::fmt;
 use core::str::FromStr;

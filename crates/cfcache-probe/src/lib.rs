@@ -1,8 +1,7 @@
 //! Checks a purge from the visitor's side: what the URLs answer after the API has accepted the purge.
 //!
 //! The API's 200 only means that the purge was accepted. This crate requests the URLs as a visitor does, and decides
-//! what the answers
-//! prove. It does not use the API; the caller repeats purges.
+//! what the answers prove. It does not use the API; the caller repeats purges.
 //!
 //! - [`Answer`]: the parts of a visitor's answer that say something about the cache
 //! - [`judge`]: converts a purge and an answer into a [`Verdict`]
@@ -11,9 +10,8 @@
 //! - [`Warmer`]: fetches URLs so that they are cached again
 //!
 //! All of these are pure functions or state machines without IO, with `now` as a parameter. The feature `visitor`, on
-//! by default,
-//! adds the part that needs a runtime (tokio): [`Visitor`] sends HTTP requests, and [`probe`], [`verify`], [`warm`] and
-//! [`wait_at_gate`] run the state machines with it.
+//! by default, adds the part that needs a runtime (tokio): [`Visitor`] sends HTTP requests, and [`probe`], [`verify`],
+//! [`warm`] and [`wait_at_gate`] run the state machines with it.
 
 #[cfg(feature = "visitor")]
 mod accepted;

@@ -13,8 +13,7 @@ const MIN_LATENCY_INCREASE: Duration = Duration::from_millis(50);
 const MAX_LATENESS: Duration = Duration::from_millis(10);
 
 /// Intervals are longer than the rate requires by this factor. So no second contains more requests than allowed, even
-/// if the first of
-/// them was late and the last was not.
+/// if the first of them was late and the last was not.
 const INTERVAL_MARGIN: f64 = 1.02;
 
 /// The rate is never lower than the limit divided by this.

@@ -10,8 +10,7 @@ const BLOCK_SIZE: usize = 32;
 /// A list of entries of `files`. Each is stored as its difference from the previous one.
 ///
 /// An entry takes three bytes or slightly more, in addition to the end of its text that differs. [`UrlList::get`] reads
-/// up to 32 entries
-/// to find one.
+/// up to 32 entries to find one.
 #[derive(Clone, Default)]
 pub struct UrlList {
     /// Complete blocks of [`BLOCK_SIZE`] entries each.

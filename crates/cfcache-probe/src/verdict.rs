@@ -41,8 +41,7 @@ pub enum ExpectedBody {
 
 impl ExpectedBody {
     /// Returns whether an answer has this body. Returns `None` if the answer should not be compared, or if its body was
-    /// not read
-    /// completely.
+    /// not read completely.
     #[must_use]
     pub fn matches(self, answer: &Answer) -> Option<bool> {
         let found = answer.body.sha256?;
@@ -253,8 +252,7 @@ fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
 fn judge_hit(purged: Purged, age: Option<u64>) -> Verdict {
     let Some(age) = age else { return Verdict::Unproven(Unproven::NoAge) };
     // The copy is between `age` and `age + 1` seconds old. The edge computed its age at some time between the request
-    // and its
-    // answer.
+    // and its answer.
     if Duration::from_secs(age) >= purged.until_answered {
         return Verdict::Survivor(Survivor::Hit { age });
     }

@@ -1,6 +1,5 @@
 //! The verification of a purge as a state machine without IO: when to request a URL again, when to repeat its purge,
-//! and when to
-//! give up. `now` is a parameter; all values are counted from the same moment.
+//! and when to give up. `now` is a parameter; all values are counted from the same moment.
 //!
 //! - [`Verification::push`]: adds a purged URL
 //! - [`Verification::next`]: returns the next step
@@ -23,8 +22,7 @@ use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdic
 const MAX_REPEATED_PURGES: u32 = 2;
 
 /// How long to wait for the effect of a purge before it is repeated. Runbooks say up to 30 s, the vendor 150 ms for
-/// half of them. A
-/// repetition costs one request and does no harm.
+/// half of them. A repetition costs one request and does no harm.
 const PURGE_DELAY: Duration = Duration::from_secs(4);
 
 /// How long a survivor waits for others so that one request repeats several purges, and the maximum number of URLs per
@@ -552,8 +550,8 @@ fn request_offset(n: u32) -> Duration {
 }
 
 /// Returns when to request a copy again that has the same age as the purge, to the second. `Age` is truncated to whole
-/// seconds. So
-/// a younger copy can be recognized at a whole second after the purge, and an older copy shortly before one.
+/// seconds. So a younger copy can be recognized at a whole second after the purge, and an older copy shortly before
+/// one.
 fn next_conclusive_time(since: Duration) -> Duration {
     let whole = Duration::from_secs(since.as_secs());
     let before_next = whole + Duration::from_millis(900);

@@ -20,8 +20,7 @@ use ring::digest::{Context, SHA256};
 use crate::answer::{Answer, Body, Sha256, edge_error};
 
 /// The characters that a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>), without `?`, `#` and
-/// `%`, which are
-/// already handled.
+/// `%`, which are already handled.
 const PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
@@ -42,8 +41,7 @@ const MAX_CONNECTIONS: usize = 64;
 ///
 /// - Bodies are read to their end, up to a limit, and never stored; they are hashed while they are read if required.
 /// - Additional headers are never shown, neither by `Debug` nor in errors, and are not sent over cleartext HTTP to
-///   another
-///   machine.
+///   another machine.
 pub struct Visitor {
     settings: VisitorBuilder,
     origins: Mutex<Origins>,

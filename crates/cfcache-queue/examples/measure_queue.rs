@@ -134,8 +134,7 @@ impl Measure {
     }
 
     /// Compares the requests per second through the intake with INSERTs per second by pgbench: one row per transaction,
-    /// with the same number
-    /// of connections, in turns.
+    /// with the same number of connections, in turns.
     async fn intake(&self) -> bool {
         println!("\nintake: one URL a message, {CONNECTIONS} connections, 5 times 4 s each in turns");
         let database = self.database().await;

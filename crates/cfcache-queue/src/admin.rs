@@ -1,8 +1,7 @@
 //! The admin listener: metrics, health, and a page that shows the queue.
 //!
 //! It changes nothing and asks for no credentials, but it shows what is purged. So it listens on an address of its own,
-//! by
-//! default only on this machine.
+//! by default only on this machine.
 
 mod page;
 mod view;
@@ -57,8 +56,7 @@ struct CachedAnswer<T> {
 
 impl Admin {
     /// Creates an admin service. `place` describes where requests are stored, such as `PostgreSQL` or the path of a
-    /// file, without
-    /// secrets.
+    /// file, without secrets.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,

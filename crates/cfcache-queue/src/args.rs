@@ -10,8 +10,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 /// Keep purges of Cloudflare's cache in a queue until the API has accepted them.
 ///
 /// Requests come in over HTTP (`serve`, `intake`), through SQL functions, or from lists (`push`). Workers (`serve`,
-/// `worker`) combine
-/// them into few API requests. All workers share one budget of the account's limits, on any number of machines.
+/// `worker`) combine them into few API requests. All workers share one budget of the account's limits, on any number of
+/// machines.
 #[derive(Debug, Parser)]
 #[command(
     name = "cfcache-queue",
@@ -108,8 +108,7 @@ pub(crate) enum Command {
     /// Wait until the queue is empty
     ///
     /// Exits with 0 when the queue is empty, with 1 if requests became dead letters in the meantime, and with 7 if the
-    /// queue is not
-    /// empty before the timeout. This command sends nothing: a worker must be running.
+    /// queue is not empty before the timeout. This command sends nothing: a worker must be running.
     Drain {
         /// The longest time to wait, in seconds [default: no limit]
         #[arg(long, value_name = "SECS")]
@@ -118,8 +117,7 @@ pub(crate) enum Command {
     /// Move the queue from its file to PostgreSQL
     ///
     /// Moves the queue of `--data`. PostgreSQL takes either all of it or nothing, and then the file is emptied. If the
-    /// command is
-    /// interrupted, run it again. Nothing else may use the file in the meantime.
+    /// command is interrupted, run it again. Nothing else may use the file in the meantime.
     Move {
         /// The database, without a password: `postgres://user@host/database` [env: DATABASE_URL, PGPASSWORD]
         #[arg(long, value_name = "URL")]
@@ -227,8 +225,7 @@ pub(crate) struct PushList {
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
     /// A file with one entry per line, or a JSON array of entries; `-` is standard input. Blank lines and lines that
-    /// begin
-    /// with `#` are skipped
+    /// begin with `#` are skipped
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Vec<PathBuf>,
     /// Entries in `--from` end with NUL, as `find -print0` and `git diff -z` write them

@@ -149,8 +149,7 @@ pub(crate) enum Place {
 impl Place {
     fn new(global: &Global, environment: &EnvVars) -> Result<Self, Failure> {
         // Such as in a unit or container that refers to a missing variable. Falling back to a file would divert
-        // requests from the
-        // shared database.
+        // requests from the shared database.
         if environment.is_empty(DATABASE_URL) {
             return Err(Failure::usage(format!("`{DATABASE_URL}` is set but empty"))
                 .with_hint("set it to the URL of a database, or unset it to keep the queue in a file"));
@@ -183,8 +182,7 @@ impl Place {
     }
 
     /// Opens the store for a service, and waits until the database is available. PostgreSQL releases a claim if its
-    /// worker sends
-    /// nothing for `claim_timeout`.
+    /// worker sends nothing for `claim_timeout`.
     pub(crate) async fn wait(
         &self,
         connections: usize,

@@ -31,8 +31,7 @@ impl ConfigFile {
     /// # Errors
     ///
     /// [`Failure`] if the file is missing or cannot be read or parsed. The message does not show the content of the
-    /// invalid line,
-    /// because it may be a secret.
+    /// invalid line, because it may be a secret.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match file::read(path) {
             Ok(Some(file)) => Ok(file),

@@ -21,8 +21,7 @@ pub use crate::engine::retry::{ApiHealth, MAX_ATTEMPTS, backoff};
 /// Returns the position of a kind in the sending order: everything (`None`), hosts, prefixes, tags, URLs.
 ///
 /// Kinds that cover more go first, so that requests they cover need not be sent. Within a kind, a higher priority goes
-/// first,
-/// then the request that has waited longest.
+/// first, then the request that has waited longest.
 #[must_use]
 pub const fn rank(kind: Option<Kind>) -> u8 {
     match kind {

@@ -1,10 +1,8 @@
 //! The intake: receives requests over HTTP, authenticates their source, and stores them.
 //!
 //! `POST /v1/requests` answers 202 only after the requests are committed. A repeated message is stored again: requests
-//! for the
-//! same target are merged when they are sent, and never dropped earlier. So a message that is captured and replayed
-//! within the five
-//! minutes of its timestamp costs one more purge, but loses nothing.
+//! for the same target are merged when they are sent, and never dropped earlier. So a message that is captured and
+//! replayed within the five minutes of its timestamp costs one more purge, but loses nothing.
 
 mod message;
 mod rate;
@@ -55,8 +53,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HELD_BYTES: usize = 16 << 20;
 
 /// The maximum total size of the bodies that are parsed and stored at the same time, in bytes. Their requests take
-/// several times
-/// as much memory.
+/// several times as much memory.
 const MAX_PARSED_BYTES: usize = 4 * MAX_BODY_BYTES;
 
 /// The minimum number of `parse_permits` for a message, however small it is.
@@ -159,8 +156,7 @@ impl Intake {
     /// # Errors
     ///
     /// [`Failure`] if that fails, or if unauthenticated requests could come from other machines: without configured
-    /// sources, the
-    /// address must be local.
+    /// sources, the address must be local.
     pub async fn listen(&self, address: SocketAddr) -> Result<Listeners, Failure> {
         let local = self.sources.named(LOCAL).filter(|_| self.sources.is_local());
         if local.is_some() && !address.ip().is_loopback() {
@@ -408,9 +404,8 @@ async fn read_body(
 }
 
 /// Refuses requests that do not come from a program on this machine. Without sources, a connection is enough to be
-/// accepted, but a
-/// web page in a browser can also connect, with any host name that resolves to this machine, and so can anyone through
-/// a proxy.
+/// accepted, but a web page in a browser can also connect, with any host name that resolves to this machine, and so can
+/// anyone through a proxy.
 fn refuse_remote_clients(headers: &HeaderMap) -> Result<(), Refusal> {
     let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
     let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !server::is_sent_to_address(headers) {

@@ -2,8 +2,7 @@
 //! limit.
 //!
 //! The guarantee: a request leaves the queue only after the API has accepted a purge that covers it, and that was sent
-//! after the
-//! request was committed and read.
+//! after the request was committed and read.
 //!
 //! - [`NewRequest`]: a request from a producer
 //! - [`Store`]: stores requests, in PostgreSQL or in one SQLite file

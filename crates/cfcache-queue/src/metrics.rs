@@ -35,8 +35,7 @@ const WAIT_BUCKETS: [f64; 16] = [
 ///
 /// - Counters cover this process since its start; gauges cover the store, for all processes.
 /// - Labels have few values: names of configured sources, kinds, and words of this crate. Text from senders never
-///   becomes a
-///   label.
+///   becomes a label.
 pub struct Metrics {
     registry: Registry,
     requests: Counters<2>,

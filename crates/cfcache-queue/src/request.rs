@@ -16,8 +16,7 @@ pub enum Subject {
 
 impl Subject {
     /// Returns the name of its kind in the queue: `everything`, or the field in the API's body (`files`, `tags`,
-    /// `hosts`,
-    /// `prefixes`).
+    /// `hosts`, `prefixes`).
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

@@ -27,10 +27,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// The maximum number of connections of one listener. To accept another, the server closes the connection that has been
-/// idle for
-/// longest: one that waits for a head, or for a body from an unauthenticated client ([`ConnectionSlot`]). If there is none, the
-/// new
-/// connection waits until another ends.
+/// idle for longest: one that waits for a head, or for a body from an unauthenticated client ([`ConnectionSlot`]). If
+/// there is none, the new connection waits until another ends.
 const MAX_CONNECTIONS: usize = 512;
 
 /// The timeout for the head of a request. It is also the timeout of idle connections.
@@ -140,8 +138,7 @@ impl Listener {
 /// The slot of a connection among those of a listener.
 ///
 /// Each request carries it as an extension. After a call of [`hold`](Self::hold), the connection is not closed for
-/// another one
-/// until it is answered.
+/// another one until it is answered.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionSlot(Arc<SlotState>);
 

@@ -25,8 +25,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// The storage of the queue: PostgreSQL for many machines, or one SQLite file for one machine.
 ///
 /// Every method fails with [`StoreError`] if the database cannot be reached or refuses the operation. Unless the method
-/// says
-/// otherwise, nothing was changed then. Only the clock of the database counts.
+/// says otherwise, nothing was changed then. Only the clock of the database counts.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Stores either all of the requests or none, and returns when they are on disk.
     ///
@@ -36,8 +35,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn insert<'a>(&'a self, requests: &'a [NewRequest]) -> StoreFuture<'a, ()>;
 
     /// Returns the groups with at least one request that may be sent now, in no particular order. Requests that another
-    /// worker has
-    /// claimed are included.
+    /// worker has claimed are included.
     ///
     /// # Errors
     ///
@@ -45,10 +43,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>>;
 
     /// Claims requests of one group, so that no other worker claims them: by highest priority, then by age, up to
-    /// `limit` different
-    /// targets. Each claim includes all other requests for the same targets, and all requests that they cover. Requests
-    /// that another
-    /// worker has claimed are skipped. Returns `None` if there are no requests.
+    /// `limit` different targets. Each claim includes all other requests for the same targets, and all requests that
+    /// they cover. Requests that another worker has claimed are skipped. Returns `None` if there are no requests.
     ///
     /// # Errors
     ///
@@ -56,8 +52,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
 
     /// Takes tokens from either all of these budgets or none. Returns zero if they were taken, otherwise the time until
-    /// they will be
-    /// available if nobody else takes any.
+    /// they will be available if nobody else takes any.
     ///
     /// # Errors
     ///
@@ -129,8 +124,7 @@ pub trait Claim: fmt::Debug + Send {
     fn requests(&self) -> &[ClaimedTarget];
 
     /// Renews the claim. It is called every few seconds during an API request, so that a store can take back the claim
-    /// of a worker
-    /// that hangs or has lost its connection.
+    /// of a worker that hangs or has lost its connection.
     ///
     /// # Errors
     ///
@@ -138,14 +132,11 @@ pub trait Claim: fmt::Debug + Send {
     fn keep(&mut self) -> StoreFuture<'_, ()>;
 
     /// Settles each of [`requests`](Self::requests), in that order, and ends the claim, in one transaction. A store in
-    /// a file deletes
-    /// large numbers of accepted requests in several transactions. Returns the new dead letters.
+    /// a file deletes large numbers of accepted requests in several transactions. Returns the new dead letters.
     ///
     /// - All requests for a target get its settlement. If the attempt counts ([`Settlement::TryAgain`]), each request
-    ///   is judged by
-    ///   its own number of attempts: with [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) it becomes a dead letter, with
-    ///   fewer it is
-    ///   tried again.
+    ///   is judged by its own number of attempts: with [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS) it becomes a dead
+    ///   letter, with fewer it is tried again.
     /// - Covered requests are removed if the target was accepted, otherwise they return to the queue unchanged.
     /// - Rows that cannot be parsed also become dead letters. A claim of only such rows has no targets and takes no
     ///   settlements.
@@ -197,8 +188,7 @@ impl ClaimedTarget {
 }
 
 /// A number of tokens of one budget. A budget is a token bucket that gains one token per interval. Whoever takes tokens
-/// describes
-/// the bucket, and it is created on first use.
+/// describes the bucket, and it is created on first use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the worker makes it")]
 pub struct Tokens {

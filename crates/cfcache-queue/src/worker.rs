@@ -113,8 +113,7 @@ struct Sent {
 
 impl Worker {
     /// Creates a worker that takes requests from `store` and sends them with the credentials of `accounts`. At most
-    /// `concurrency` API
-    /// requests are in flight, and at least one.
+    /// `concurrency` API requests are in flight, and at least one.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
@@ -143,8 +142,7 @@ impl Worker {
     }
 
     /// Works until `stop` is true, then finishes and settles what is in flight. If the future is dropped, requests in
-    /// flight are
-    /// abandoned and will be sent again.
+    /// flight are abandoned and will be sent again.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         for _ in 0..self.concurrency {
@@ -249,8 +247,7 @@ impl Worker {
         let targets = claim.requests().iter().filter(is_live).count();
         let tokens = account.cost(zone.plan, group.kind, targets);
         // With a connection pool in between, every connection may be used by workers that hold a claim and wait for
-        // another
-        // connection. So this worker gives up in time.
+        // another connection. So this worker gives up in time.
         let wait = match targets {
             0 => Duration::ZERO,
             _ => match timeout(TOKENS_TIMEOUT, self.store.take_tokens(&tokens)).await {

@@ -1,4 +1,4 @@
-//! Finds what a deployment of a static site changed, and which URLs are affected.
+//! Finds the changes of a deployment of a static site, and the affected URLs.
 //!
 //! - [`path`]: percent-encoding of file names
 //! - [`mapping`]: a [`Site`](mapping::Site), which maps files to URLs

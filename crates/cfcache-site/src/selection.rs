@@ -73,11 +73,11 @@ fn key(target: &Target) -> (Kind, String) {
     (target.kind(), target.text().into_owned())
 }
 
-/// Splits targets into those that show a file of the snapshot or are always purged, and those that show no file any
-/// more.
+/// Splits targets into those that show a file of the snapshot or are always purged, and those that no longer show a
+/// file.
 ///
-/// URLs of deleted files have to be purged even if everything else is only marked as stale: a stale copy could be
-/// served for a while.
+/// URLs of deleted files have to be purged even if everything else is only marked as stale, because a stale copy could
+/// be served for a while.
 #[must_use]
 pub fn split_gone(targets: Vec<Target>, site: &Site, snapshot: &Snapshot) -> (Vec<Target>, Vec<Target>) {
     let mut gone: HashSet<(Kind, String)> = targets.iter().map(key).collect();

@@ -74,8 +74,8 @@ impl Verify {
         self
     }
 
-    /// Verifies all URLs that were accepted. They are held until then, with about 3 bytes each beside what
-    /// differs in their texts.
+    /// Verifies all accepted URLs. They are kept in memory until then, with about 3 bytes each in addition to the parts
+    /// of their text that differ.
     pub const fn all(mut self) -> Self {
         self.sample = None;
         self

@@ -11,8 +11,7 @@ use ring::digest;
 use tar::{Builder, Header};
 
 /// Writes files as a `.tar.gz` with one folder: sorted, without an owner, and with `epoch` as their time. Only the
-/// program is
-/// executable.
+/// program is executable.
 pub(super) fn write(
     path: &Path,
     folder: &str,

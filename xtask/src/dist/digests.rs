@@ -25,8 +25,7 @@ const TARGETS: [&str; 5] = [
 ];
 
 /// Writes the digests of the archives in a folder, which must contain all targets, into the action and the component.
-/// Writes the
-/// checksums of all files into the folder.
+/// Writes the checksums of all files into the folder.
 pub(crate) fn digests(folder: &Path) -> Result<()> {
     let packages = repo::packages()?;
     let package = packages.iter().find(|package| *package.name == "cfcache-cli").context("no such crate")?;

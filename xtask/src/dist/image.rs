@@ -28,8 +28,7 @@ struct Image<'a> {
 }
 
 /// Runs `cfcache` and `cfcache-queue` in their images. Each connects to the emulator through a name in `/etc/hosts` and
-/// through a name
-/// that only a name server resolves, because a static binary resolves names by itself.
+/// through a name that only a name server resolves, because a static binary resolves names by itself.
 pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
     let [cfcache, queue] = binaries else { bail!("there are two binaries for Linux") };
     let is_root = repo::capture("id", &["-u"])?.trim() == "0";
@@ -89,8 +88,7 @@ pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
 }
 
 /// Copies the files of a binary's image into a folder, and returns a function that creates commands which run the
-/// binary there as the
-/// image's user.
+/// binary there as the image's user.
 fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Command> {
     let dockerfile = repo::read("Dockerfile")?;
     let image = Image::read(&dockerfile, name)?;

@@ -1,4 +1,4 @@
-//! Zones and environments as they are set, parsed. Nothing is looked up.
+//! Parses the settings for zones and environments, without looking anything up.
 
 use cfcache_model::endpoint::example::ZONE_ID as EXAMPLE_ZONE_ID;
 use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
@@ -11,11 +11,11 @@ use crate::job::{Destination, EnvironmentRef, Scope, ZoneRef};
 use crate::secret::{may_be_secret, shown};
 
 impl Settings {
-    /// Returns the zone that is set, and warns of an id that looks like none.
+    /// Returns the configured zone. Warns about an id of an unusual form.
     ///
     /// # Errors
     ///
-    /// Where none is set, or it is neither an id nor a domain. An emulator needs none.
+    /// [`Failure`] if none is set, or if it is neither an id nor a domain. An emulator needs no zone.
     pub fn parse_zone(&self, environment: &EnvVars, console: &dyn Console) -> Result<ZoneRef, Failure> {
         let Some(Sourced { value, origin }) = &self.zone else {
             if self.emulator
@@ -51,12 +51,12 @@ impl Settings {
         Ok(ZoneRef::Id(id))
     }
 
-    /// Returns the environment that is set. Ids of environments are hex words of about thirty digits; everything else is
+    /// Returns the configured environment. Ids of environments are hex words of about thirty digits; everything else is
     /// a name.
     ///
     /// # Errors
     ///
-    /// Where it is empty, or is not an id though it looks like one.
+    /// [`Failure`] if it is empty, or looks like an id but is not one.
     pub fn parse_environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
         let Some(Sourced { value, origin }) = &self.environment else { return Ok(None) };
         if value.trim().is_empty() {
@@ -126,11 +126,11 @@ impl Settings {
     }
 }
 
-/// Returns the account whose token is verified: that of the option, otherwise that of the environment.
+/// Returns the account whose token is verified: the one of the option, otherwise the one of the environment.
 ///
 /// # Errors
 ///
-/// Where it is not an id.
+/// [`Failure`] if it is not an id.
 pub fn parse_account(
     option: Option<String>,
     environment: &EnvVars,

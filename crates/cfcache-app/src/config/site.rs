@@ -1,4 +1,4 @@
-//! The site that is deployed, as it is set, and the file that remembers it between two runs.
+//! The configured site of a deployment, and the file with its state between two runs.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::secret::shown;
 
 impl Settings {
-    /// Returns the site of that name, or the only one, and its name if it has one. URLs that are given replace those of
-    /// the site's root.
+    /// Returns the site with that name, or the only site, and its name if it has one. Given URLs replace those of the
+    /// site's root.
     ///
     /// # Errors
     ///
-    /// Where there is no such site, several and none is named, or no URL that it is served under.
+    /// [`Failure`] if there is no such site, if there are several and none is selected, or if it has no URL.
     pub fn parse_site(&self, name: Option<&str>, urls: &[String]) -> Result<(Option<String>, Site), Failure> {
         let sites = &self.sites;
         let known = || sites.keys().map(|name| shown(name).to_string()).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,4 @@
-//! The tasks that run beside a run over a list, and the end of its report.
+//! The background tasks of a run over a list, and the end of its report.
 
 use core::convert::Infallible;
 use core::time::Duration;

@@ -107,8 +107,7 @@ pub(super) async fn run(
     Ok(report)
 }
 
-/// Opens the journal of a run, and checks that it belongs to it, as far as that is known before zone and environment are
-/// looked up.
+/// Opens the journal of a run, and checks that it belongs to this run, before zone and environment are looked up.
 fn open_journal(
     path: &Path,
     mut header: Header,
@@ -127,7 +126,7 @@ fn open_journal(
     Ok(journal)
 }
 
-/// A run over a list, as far as it is decided before the list is read.
+/// A run over a list, with the settings that are known before the list is read.
 pub(super) struct Bulk<'a> {
     pub(super) session: &'a Session,
     pub(super) kind: Kind,
@@ -136,7 +135,7 @@ pub(super) struct Bulk<'a> {
     pub(super) routes: Option<&'a Routes>,
     /// The report, without counts.
     pub(super) report: Report,
-    /// Whether the plan is asked for once it matters.
+    /// Whether the plan is requested once it matters.
     pub(super) learns_plan: bool,
     /// Collects the accepted URLs.
     pub(super) accepted: Option<Rc<RefCell<AcceptedUrls>>>,

@@ -38,7 +38,7 @@ use crate::route::Routes;
 use crate::session::shown_base;
 use crate::wording;
 
-/// Purges or invalidates what a deployment changed, and reports.
+/// Purges or invalidates the changes of a deployment, and reports the result.
 pub(super) async fn run(
     mut job: ChangedJob,
     console: &dyn Console,

@@ -105,7 +105,8 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
     Ok(exit)
 }
 
-/// The same where each entry goes to the zone of its host. Zones are not listed, so it needs the configuration's map.
+/// Does the same if each entry goes to the zone of its host. Zones are not looked up, so the configuration must contain
+/// a map.
 fn list_by_host(job: ListJob, zones: Vec<(String, ZoneId)>, console: &dyn Console) -> Result<Exit, Failure> {
     if zones.is_empty() {
         return Err(Failure::usage("no zone is given, and a dry run does not look up the zones of hosts")

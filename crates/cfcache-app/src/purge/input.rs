@@ -161,7 +161,7 @@ fn read_ahead(read: impl FnOnce(&mut dyn FnMut(Chunk) -> bool) + Send + 'static)
 }
 
 impl InputReader<'_> {
-    /// The next entries; what is not for the client is put where it is found.
+    /// Returns the next entries for the client, and records everything else in the findings.
     fn poll_entries(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));

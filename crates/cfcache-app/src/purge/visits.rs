@@ -40,8 +40,8 @@ const WRITTEN_AT_ONCE: u64 = 50;
 /// The maximum number of data centers that are listed.
 const COLOS: usize = 100;
 
-/// A sample of more URLs than this is taken from all of them, once these are known: a list of all takes less memory than
-/// so many URLs that come in no order.
+/// A sample with more URLs than this is drawn after all URLs are known. A compressed list of all URLs needs less memory
+/// than that many URLs in random order.
 const SMALL_SAMPLE: usize = 10_000;
 
 /// Waits until the condition of `--after` holds.

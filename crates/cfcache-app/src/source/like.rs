@@ -1,10 +1,10 @@
-//! Guesses what an entry is that is not a URL.
+//! Guesses what an entry is if it is not a URL.
 
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Host, Kind, Target};
 
-/// What an entry looks like that is not a URL. There is no suggestion unless it is certain, because following a wrong
-/// one would succeed and purge nothing.
+/// The probable kind of an entry that is not a URL. Only certain suggestions are made, because a purge that follows a
+/// wrong one would succeed without purging anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LooksLike {
     Host,

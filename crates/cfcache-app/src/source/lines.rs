@@ -9,8 +9,8 @@ use memchr::{memchr, memchr2, memrchr, memrchr2};
 /// The maximum length of an entry in bytes: far above any URL, and a limit on memory.
 pub const LONGEST: usize = 1 << 20;
 
-/// How many bytes of lines share one allocation, where none of them is longer: enough that it is not felt, and few enough
-/// that a single entry which is kept for long may keep all of them.
+/// The number of bytes of lines that share one allocation, unless a line is longer. It is large enough that allocations
+/// cost little, and small enough that one long-lived entry does not keep much memory.
 const BLOCK: usize = 1 << 12;
 
 /// The end of an entry.
@@ -83,7 +83,8 @@ impl<R: Read> Lines<R> {
         Line::Entry(SharedText::part_of(&self.block, start..start + entry.len()))
     }
 
-    /// Takes as many whole lines out of the buffer as make a block; `false` where there is none, or the first is no text.
+    /// Takes whole lines from the buffer as a block. Returns `false` if there is none, or if the first line is not
+    /// text.
     fn take_block(&mut self) -> bool {
         let buffer = self.reader.buffer();
         let last = self.delimiter.find_last(&buffer[..buffer.len().min(BLOCK)]);
@@ -199,7 +200,7 @@ impl Delimiter {
         }
     }
 
-    /// The entry of a line; nothing where it has none.
+    /// Returns the entry of a line, or an empty text.
     fn entry(self, line: &str) -> &str {
         if self == Self::Null {
             return line;

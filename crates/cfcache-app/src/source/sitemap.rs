@@ -88,7 +88,7 @@ enum SitemapStep {
 }
 
 impl<'r> Sitemap<'r> {
-    /// Opens a file; the files of an index are beside `path`.
+    /// Opens a file. The files of an index are in the same folder as `path`.
     pub fn new(name: &str, path: Option<&Path>, reader: impl Read + 'r) -> Result<Self, Error> {
         let folder = path.map(|path| match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -175,7 +175,7 @@ impl<'r> Sitemap<'r> {
         Ok(())
     }
 
-    /// The file of an address: its path below the index's folder, or its last part beside the index.
+    /// Returns the file of an address: its path below the index's folder, or its last part in that folder.
     fn child(&self, address: &str) -> Result<PathBuf, String> {
         let Some(folder) = &self.folder else {
             return Err("an index from standard input has no files beside it: give it as a file".to_owned());

@@ -24,8 +24,7 @@ const PUBLISHED: f64 = 1.05;
 const HALF: f64 = 1.25;
 
 /// The measured buckets of plans. The rates for URLs are a multiple of the published ones on both sides, because a
-/// thousand requests would
-/// otherwise take five minutes.
+/// thousand requests would otherwise take five minutes.
 const LANES: &[(Plan, Kind, u32)] = &[
     (Plan::Enterprise, Kind::Tags, 1),
     (Plan::Enterprise, Kind::Files, 4),

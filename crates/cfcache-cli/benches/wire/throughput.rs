@@ -84,8 +84,7 @@ pub(crate) fn run() -> bool {
                     return verdict(&what, ratio, ratio >= TARGET, "at least 0.6");
                 }
                 // A minimal server takes less time for a request than it takes to read a hundred URLs, so this no
-                // longer measures how requests are
-                // sent.
+                // longer measures how requests are sent.
                 println!("  {what}: {ratio:.3}");
                 true
             };

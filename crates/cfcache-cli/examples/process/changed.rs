@@ -1,6 +1,5 @@
 //! Measures how long `purge changed` takes if nothing changed, compared with programs that hash files, and the time and
-//! memory for a
-//! manifest of a million paths.
+//! memory for a manifest of a million paths.
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -19,8 +18,7 @@ const FILES: usize = 20_000;
 const BYTES: usize = 25_000;
 
 /// The number of measured rounds, each with all programs in turn. Ratios are medians over the rounds, so that short
-/// loads of the machine do
-/// not matter.
+/// loads of the machine do not matter.
 const ROUNDS: usize = 9;
 
 /// The maximum ratios to the times of `b3sum` and `sha256sum`.

@@ -1,6 +1,5 @@
 //! Measures the release binary as a process. `cargo xtask bench start`, `cpu`, `memory` and others run this, and so
-//! does `cargo xtask order`
-//! for the list of functions that a purge runs.
+//! does `cargo xtask order` for the list of functions that a purge runs.
 //!
 //! Each figure is a ratio of two measurements in one run, or a number that does not depend on the machine.
 

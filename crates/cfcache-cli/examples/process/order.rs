@@ -1,6 +1,5 @@
 //! Lists the functions that a purge of one URL runs, for `crates/cfcache-cli/build.rs`. The linker places them next to
-//! each other, so that
-//! fewer pages of the program are mapped.
+//! each other, so that fewer pages of the program are mapped.
 //!
 //! An outdated list is harmless: the name of a function that no longer exists matches nothing.
 
@@ -87,8 +86,7 @@ fn patterns(functions: &BTreeSet<&str>) -> BTreeSet<String> {
 }
 
 /// Returns the name without the disambiguators of crate versions (`Cs…_` before a crate's name), and without additions
-/// of the compiler or
-/// callgrind.
+/// of the compiler or callgrind.
 fn without_disambiguators(name: &str) -> String {
     let name = name.split(['.', '\'']).next().unwrap_or_default();
     let mut parts = name.split("Cs");

@@ -22,8 +22,7 @@ const ROUNDS: usize = 5;
 const TARGET: f64 = 1.5;
 
 /// The maximum memory of a streamed list, short or long, in MiB; and the maximum memory for each of 100,000 URLs that
-/// are purged, verified and
-/// fetched, in bytes.
+/// are purged, verified and fetched, in bytes.
 const STREAMED: f64 = 24.0;
 const BYTES: f64 = 64.0;
 

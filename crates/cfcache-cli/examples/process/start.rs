@@ -29,8 +29,7 @@ pub(super) fn run(cfcache: &Path) -> Result<()> {
     println!("{PAIRS} pairs of runs, one after the other in turn, after {WARM_UP} to warm up; medians:\n");
 
     // A file that a linker has just written is in the page cache in pieces of 4 kB, and takes longer to map than a file
-    // that was copied, unpacked
-    // or read from the disk.
+    // that was copied, unpacked or read from the disk.
     let installed = cfcache.with_file_name("cfcache-installed");
     std::fs::copy(cfcache, &installed).context("cannot copy the binary")?;
     let cfcache = installed.as_path();

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::render::{Terminal, human};
 use crate::secret::{bare, shown, shown_path};
 
-/// A setting as it is shown.
+/// A setting for display.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "configured", deny_unknown_fields))]
 pub(super) struct Row {
@@ -119,7 +119,7 @@ fn rows(settings: &Settings, is_short: bool) -> Vec<Row> {
     ]
 }
 
-/// A value as it is shown: without text that may be a token, and without the user and password of a URL.
+/// Returns a value for display, without possible tokens, and without the user and password of a URL.
 fn shown_value(value: &str) -> String {
     match value.rsplit_once('@') {
         Some((before, after)) if before.contains("://") => {

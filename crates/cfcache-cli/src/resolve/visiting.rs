@@ -17,7 +17,7 @@ use crate::resolve::{Resolver, Targets, Task, targets};
 /// The default number of URLs to verify.
 const SAMPLE: usize = 100;
 
-/// What is purged, as far as it determines the URLs to verify.
+/// The parts of a purge that determine the URLs to verify.
 pub(super) enum PurgeSubject<'a> {
     Everything,
     List(&'a Targets),

@@ -1,7 +1,6 @@
 //! Tests the script of the GitHub Action with a simulated runner: its environment and files, a tool cache, and a server
-//! of releases. The
-//! archive contains a script that calls the tested binary, and `PATH` contains only the programs that the action's page
-//! lists.
+//! of releases. The archive contains a script that calls the tested binary, and `PATH` contains only the programs that
+//! the action's page lists.
 
 // `sha256sum`, which these tests use for digests, is not available everywhere.
 #![cfg(target_os = "linux")]

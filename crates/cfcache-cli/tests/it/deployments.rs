@@ -1,8 +1,6 @@
 //! Random deployments of a site behind a cache: edits, additions, deletions, reverts, cancelled uploads, an API that is
-//! down or refuses, and
-//! killed runs. Verifying runs also meet purges that do not reach the cache, and a late origin. After each run that
-//! ends with 0, every form
-//! of every URL is answered with the deployed content.
+//! down or refuses, and killed runs. Verifying runs also meet purges that do not reach the cache, and a late origin.
+//! After each run that ends with 0, every form of every URL is answered with the deployed content.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,8 +342,7 @@ impl Simulation {
     }
 
     /// Runs with verification, which must detect purges that do not reach the cache, and an origin with another version
-    /// than the
-    /// directory.
+    /// than the directory.
     fn verified(&mut self) -> Ran {
         let (is_lossy, is_late) = (self.chance.one_in(3), self.chance.one_in(4));
         if is_lossy {

@@ -1,6 +1,5 @@
 //! A thousand batches with a failing server: each kind of fault, and mixtures of them, over HTTP/1.1 and HTTP/2, on
-//! real sockets. The client's
-//! report is compared with the server's log, in both directions.
+//! real sockets. The client's report is compared with the server's log, in both directions.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};

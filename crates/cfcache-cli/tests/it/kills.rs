@@ -61,8 +61,8 @@ fn kills_lose_nothing_and_repeat_only_requests_in_flight() {
         assert_eq!(seen.len(), entries, "something was lost");
         let repeats: u64 = seen.values().map(|times| times - 1).sum();
         // Repeated are the requests in flight at a kill, and those that were accepted while the disk was still writing
-        // earlier ones. On a busy
-        // machine the latter are more. Without a journal, it would be everything that the killed run had sent.
+        // earlier ones. On a busy machine the latter are more. Without a journal, it would be everything that the
+        // killed run had sent.
         let bound = 3 * kills * CONCURRENCY * BATCH;
         assert!(repeats <= bound, "{repeats} repeats; at most {bound} are expected");
         // The test is meaningful only if the kills happened during the runs.

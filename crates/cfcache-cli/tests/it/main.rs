@@ -1,6 +1,5 @@
 //! Tests of the binary: arguments and files as input; standard output, standard error and exit code as output. It runs
-//! against the
-//! emulator, and the tests read its requests from the emulator's log.
+//! against the emulator, and the tests read its requests from the emulator's log.
 
 #![expect(clippy::unwrap_used, reason = "a missing value fails the test")]
 

@@ -1,8 +1,8 @@
 //! Runs the shell blocks of the README and the recipes against the emulator.
 //!
 //! Each block gets a directory with the files that a reader of the page would have, an environment with credentials,
-//! and a `PATH` in which
-//! `cfcache` is the tested binary, `cargo` runs existing builds, and `curl` serves the site of the pages.
+//! and a `PATH` in which `cfcache` is the tested binary, `cargo` runs existing builds, and `curl` serves the site of
+//! the pages.
 
 #![cfg(unix)]
 
@@ -391,8 +391,7 @@ fn page(path: &str) -> String {
 }
 
 /// Returns the shell scripts in a page: blocks of `sh`, the scripts in blocks of `yaml` and `groovy`, the commands in
-/// blocks of `crontab`,
-/// `hcl` and `ini` (units of systemd).
+/// blocks of `crontab`, `hcl` and `ini` (units of systemd).
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = page.lines().enumerate();

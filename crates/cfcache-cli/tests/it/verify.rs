@@ -799,8 +799,7 @@ fn verifies_a_deployment_on_two_hosts_without_a_zone() {
         std::thread::sleep(core::time::Duration::from_millis(1100));
     };
     // Served under another host than before: the hosts are purged, and each shows all files. One of the two purges does
-    // not reach the cache, and
-    // is repeated by URL on the zone of the host.
+    // not reach the cache, and is repeated by URL on the zone of the host.
     fill("/a.css");
     let ran = cmd("--verify=all --verify-timeout 8").run();
     ran.exits(0).tells("the URLs of the site have changed");

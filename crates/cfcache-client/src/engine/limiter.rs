@@ -416,7 +416,7 @@ struct PacedBucket {
     learned: Option<LearnedRate>,
 }
 
-/// What was learned from refusals.
+/// The rate that was learned from refusals.
 #[derive(Debug)]
 struct LearnedRate {
     /// The time of the last refusal.

@@ -364,7 +364,7 @@ impl<R> Scheduler<R> {
         Decision::Again { at, holds_all: hold.is_some_and(|hold| hold > now) }
     }
 
-    /// Learns from the result of a request what it says about its retries, and about those of others.
+    /// Updates the retries of a request, and of others, with its result.
     fn learn(&mut self, task: &mut ScheduledRequest<R>, result: AttemptResult) {
         match result {
             // A request that was refused for its content was accepted by the rate limit.

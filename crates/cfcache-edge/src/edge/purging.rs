@@ -18,7 +18,7 @@ use crate::store;
 /// The maximum number of purges that are remembered for fetches in progress; with more, their responses are not kept.
 const MAX_LOG: usize = 1000;
 
-/// What a purge covers, with files as keys.
+/// The objects that a purge covers, with files as keys.
 #[derive(Debug)]
 pub(super) struct Covered {
     action: Action,
@@ -121,7 +121,7 @@ impl Edge {
         keys.collect()
     }
 
-    /// With tiers, remembers what a purge leaves in the lower one.
+    /// With tiers, records the objects that a purge leaves in the lower tier.
     fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
         match scope {
             Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
@@ -150,7 +150,7 @@ impl Covered {
         self.covers_parts(&entry.key, entry.environment.as_deref(), entry.place(), &entry.tags)
     }
 
-    /// What a fetch will bring, as far as that is known.
+    /// Returns whether a purge covers the result of a fetch, as far as that is known.
     fn covers_fill(&self, fill: &Fill) -> bool {
         let key = &fill.key;
         let place = &key.text[key.place.0 as usize..key.place.1 as usize];

@@ -111,8 +111,7 @@ struct TestOrigin {
     /// The oldest version that may still be served, by page and header.
     oldest: HashMap<(usize, bool), u64>,
     /// Fetches in progress: page, header, the origin's version at the time of the request, and the oldest version that
-    /// was allowed then. Nobody
-    /// waits for a refresh.
+    /// was allowed then. Nobody waits for a refresh.
     under_way: Vec<(Fetch, usize, bool, u64, u64, bool)>,
 }
 

@@ -116,8 +116,7 @@ fn always_revalidates_if_required() {
 }
 
 /// Directives, and for how many seconds an object is served during a refresh and during failures of the origin: on a
-/// plan below
-/// Enterprise, and on Enterprise.
+/// plan below Enterprise, and on Enterprise.
 const WINDOWS: &[(&str, Windows, Windows)] = &[
     ("max-age=5", (0, FOREVER), (0, FOREVER)),
     ("max-age=5, stale-while-revalidate=10", (10, FOREVER), (10, FOREVER)),

@@ -9,8 +9,7 @@ type Headers = &'static [(&'static str, &'static str)];
 type Verdict = Result<u64, &'static str>;
 
 /// The result for a response with these headers, on a plan below Enterprise and on Enterprise: MISS with the seconds of
-/// freshness, or why it is
-/// not stored.
+/// freshness, or why it is not stored.
 const TABLE: &[(Headers, Verdict, Verdict)] = &[
     (&[], Ok(7200), Ok(7200)),
     (&[("cache-control", "public")], Ok(7200), Ok(7200)),

@@ -1,8 +1,7 @@
 //! `POST /zones/{zone_id}/purge_cache` and `…/invalidate_cache`, and the same below `…/environments/{environment_id}`
 //!
 //! The body is parsed from plain JSON without the model's types, so that a mistake of the client cannot be repeated
-//! here.
-//! `docs/emulator.md` lists the choices that were made because nothing is published.
+//! here. `docs/emulator.md` lists the choices that were made because nothing is published.
 
 use cfcache_model::endpoint::Action;
 use http::StatusCode;
@@ -281,8 +280,7 @@ fn host_of(url: &str) -> Option<&str> {
 }
 
 /// Returns whether a text contains white space, a control character or a backslash. No URL of a request contains these,
-/// so no cache key
-/// does.
+/// so no cache key does.
 fn has_forbidden(text: &str) -> bool {
     text.contains(|char: char| char.is_whitespace() || char.is_control() || char == '\\')
 }

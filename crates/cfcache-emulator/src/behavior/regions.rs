@@ -18,8 +18,7 @@ use crate::state::{Region, ZoneSettings};
 const PAGES: PageSizes = PageSizes { min: 1, max: 100, default: 20 };
 
 /// The maximum number of mappings of a zone: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10. The
-/// same page is the source of
-/// the next one.
+/// same page is the source of the next one.
 const MAX_MAPPINGS: usize = 3500;
 
 /// The maximum number of items in a batch.

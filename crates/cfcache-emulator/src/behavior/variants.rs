@@ -11,8 +11,7 @@ use crate::behavior::{Call, invalid, not_available, not_set};
 use crate::state::ZoneSettings;
 
 /// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Not taken from the model,
-/// because the client
-/// checks its requests with the model's list.
+/// because the client checks its requests with the model's list.
 const EXTENSIONS: [&str; 11] =
     ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
 

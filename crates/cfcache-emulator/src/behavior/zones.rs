@@ -90,8 +90,7 @@ fn name_matches(rule: &str, name: &str) -> bool {
 }
 
 /// Returns a zone with every field that the reference and the vendor's typed SDKs require. Fields that the emulator
-/// does not use have
-/// the values of the API's own examples.
+/// does not use have the values of the API's own examples.
 fn zone_json(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> String {
     const DATE: &str = "2014-01-01T05:20:00.12345Z";
     let plan = call.config.plan;

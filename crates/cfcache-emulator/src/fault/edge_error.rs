@@ -1,8 +1,7 @@
 //! Errors of the edge in front of the API: problem details (RFC 9457).
 //!
 //! Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27. These are choices: the status of codes for
-//! which the
-//! sources name none, the wording, and the `Retry-After` of a 5xx.
+//! which the sources name none, the wording, and the `Retry-After` of a 5xx.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};

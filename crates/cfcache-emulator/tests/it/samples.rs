@@ -21,8 +21,7 @@ fn samples() -> impl Iterator<Item = (&'static Descriptor, Sample)> {
 }
 
 /// Checks that the answer contains everything in the sample. It may contain more: samples of zones are reduced to
-/// reliable fields, and the
-/// vendor's typed SDKs require more.
+/// reliable fields, and the vendor's typed SDKs require more.
 fn assert_includes(answer: &Value, sample: &Value, place: &str) {
     match (answer, sample) {
         (Value::Object(answer), Value::Object(sample)) => {

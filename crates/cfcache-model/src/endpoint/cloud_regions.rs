@@ -200,7 +200,7 @@ pub struct SupportedRegions {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SupportedRegion {
-    /// Its name, as [`CloudRegion`] takes it.
+    /// The name, as used in [`CloudRegion`].
     pub name: String,
     /// The data centers that are its upper tier.
     #[serde(default)]

@@ -70,7 +70,7 @@ pub struct ZonePlan {
 }
 
 impl Zone {
-    /// Returns the plan whose limits the zone has; `None` where it names none that is known.
+    /// Returns the plan whose limits apply to the zone; `None` if the plan is missing or unknown.
     #[must_use]
     pub fn known_plan(&self) -> Option<Plan> {
         self.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()

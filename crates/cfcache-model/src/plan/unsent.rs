@@ -1,4 +1,4 @@
-//! The targets that were not handed out to be sent.
+//! The targets that have not been sent.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -9,15 +9,15 @@ use hashbrown::hash_table::{Entry, HashTable};
 
 use crate::shared_text::SharedText;
 
-/// The keys of the targets that were not sent, so that another one that is the same is found.
+/// The keys of unsent targets, for detecting duplicates.
 #[derive(Debug, Default)]
 pub(super) struct UnsentKeys {
     hasher: DefaultHashBuilder,
     keys: HashTable<Key>,
     inserted: u64,
-    /// Those that are in no batch yet, in their order.
+    /// The keys that are in no batch yet, in order.
     pending: VecDeque<KeyId>,
-    /// Those of each batch, by the ordinal of its first entry.
+    /// The keys of each batch, by the ordinal of its first entry.
     batches: BTreeMap<u64, Vec<KeyId>>,
 }
 
@@ -27,7 +27,7 @@ struct Key {
     text: SharedText,
 }
 
-/// Names a key, and says where it is.
+/// Identifies a key, and locates it in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct KeyId {
     hash: u64,
@@ -35,7 +35,7 @@ struct KeyId {
 }
 
 impl UnsentKeys {
-    /// Remembers a key; `false` where it is known already.
+    /// Adds a key. Returns `false` if it is already known.
     pub(super) fn insert(&mut self, text: SharedText) -> bool {
         let hash = self.hasher.hash_one(&text);
         match self.keys.entry(hash, |known| known.text == text, |known| known.id.hash) {
@@ -50,13 +50,13 @@ impl UnsentKeys {
         }
     }
 
-    /// The first so many that are pending make the batch that begins with that entry.
+    /// Moves the first `count` pending keys to the batch that starts with that entry.
     pub(super) fn planned(&mut self, first_ordinal: u64, count: usize) {
         let batch = self.pending.drain(..count.min(self.pending.len())).collect();
         self.batches.insert(first_ordinal, batch);
     }
 
-    /// The batch that begins with that entry is sent.
+    /// Removes the keys of the batch that starts with that entry, because it was sent.
     pub(super) fn sent(&mut self, first_ordinal: u64) {
         for id in self.batches.remove(&first_ordinal).unwrap_or_default() {
             if let Ok(key) = self.keys.find_entry(id.hash, |known| known.id == id) {

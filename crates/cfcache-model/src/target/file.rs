@@ -110,7 +110,7 @@ impl File {
     }
 }
 
-/// Whether an entry is an object, as far as its beginning tells.
+/// Returns whether an entry starts like a JSON object.
 #[inline]
 fn is_object(text: &str) -> bool {
     // Leading blanks are rare.

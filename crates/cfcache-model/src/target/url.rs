@@ -126,7 +126,7 @@ fn check(text: &str) -> Result<u8, InvalidInput> {
     }
 }
 
-/// Checks a URL of which `rest` is behind the scheme, byte by byte.
+/// Checks a URL byte by byte. `rest` is the part after the scheme.
 #[cold]
 fn check_odd(text: &str, rest: Option<&str>) -> Result<u8, InvalidInput> {
     if text.is_empty() {

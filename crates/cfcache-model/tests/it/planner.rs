@@ -45,8 +45,7 @@ fn targets() -> impl Strategy<Value = (Kind, Vec<Target>)> {
 }
 
 /// Returns whether two targets are equal to the API: tags are compared without case, headers without order and without
-/// the case of their
-/// names.
+/// the case of their names.
 fn same(one: &Target, other: &Target) -> bool {
     let key = |target: &Target| match target {
         Target::Tags(tag) => (tag.as_str().to_ascii_lowercase(), Vec::new()),
@@ -90,8 +89,7 @@ proptest! {
     #![proptest_config(config())]
 
     /// All guarantees of the planner, checked on the serialized bodies. A batch is closed only if the next target would
-    /// exceed a limit, so the
-    /// bytes are counted exactly.
+    /// exceed a limit, so the bytes are counted exactly.
     #[test]
     fn batches_respect_order_limits_and_duplicates(
         (kind, targets) in targets(),

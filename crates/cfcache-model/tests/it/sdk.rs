@@ -48,8 +48,7 @@ fn the_model_writes_the_same_requests_as_the_sdk() {
 }
 
 /// Returns the model's request for an operation. The arguments are JSON. Arguments with an order of fields are passed
-/// as text, which keeps
-/// the order.
+/// as text, which keeps the order.
 fn model(operation: &str, arguments: &Value) -> Parts {
     let text = |name: &str| arguments[name].as_str().unwrap_or_else(|| panic!("{operation} has no `{name}`"));
     let number = |name: &str| u32::try_from(arguments[name].as_u64().unwrap()).unwrap();

@@ -12,8 +12,7 @@ const EXACTLY_NEW: Option<ExpectedBody> = Some(ExpectedBody::Exactly(NEW));
 const OLD: Sha256 = Sha256::new([3; 32]);
 
 /// Parses an answer of the edge: `200 HIT age=3`, `302 location=/b`, `403 cf-mitigated=challenge`; `bare` means that it
-/// is not from
-/// Cloudflare.
+/// is not from Cloudflare.
 fn answer(text: &str) -> Answer {
     let mut words = text.split_whitespace();
     let status = StatusCode::from_bytes(words.next().unwrap().as_bytes()).unwrap();

@@ -222,8 +222,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// With any behavior and latency of the edge: no URL is proven or refilled if its last answer was a copy from
-    /// before the purge, every
-    /// URL has one verdict, and the verification ends in time.
+    /// before the purge, every URL has one verdict, and the verification ends in time.
     #[test]
     fn a_copy_from_before_the_purge_proves_nothing(
         pages in proptest::collection::vec((0_u64..200_000, any::<bool>(), 0_u32..4, 0_u32..3), 1..8),

@@ -1,6 +1,5 @@
 //! For any message: accepted requests can be stored and sent, refusals are JSON that is safe for a terminal, and no
-//! message is attributed
-//! to a source without its secret.
+//! message is attributed to a source without its secret.
 //!
 //! An input consists of headers, one per line, an empty line, and the body. The header `query` contains the query of
 //! the URL.

@@ -25,8 +25,7 @@ pub(super) struct View {
 
 impl View {
     /// Returns the JSON of the command `status --json` together with the values of this process. If the store does not
-    /// answer,
-    /// `error` replaces the values of the store.
+    /// answer, `error` replaces the values of the store.
     pub(super) fn to_json(&self) -> Value {
         let purges = self.purges.iter().map(|purge| {
             json!({

@@ -8,13 +8,11 @@ use cfcache_model::limits::{GLOBAL, PurgeLimits, Rate};
 const MARGIN_PERMILLE: u128 = 995;
 
 /// The delay for which the burst is reduced. The server's bucket starts to refill when the first request of a burst
-/// arrives, and
-/// that request may take longer than the last one. The client's limiter makes the same allowance.
+/// arrives, and that request may take longer than the last one. The client's limiter makes the same allowance.
 const BURST_LAG: Duration = Duration::from_millis(300);
 
 /// The part of the global quota that may be used at once, in percent; the rest is the rate. So no window of the quota's
-/// length
-/// contains more requests than the quota, wherever the server starts to count.
+/// length contains more requests than the quota, wherever the server starts to count.
 const GLOBAL_BURST_PERCENT: u32 = 10;
 
 /// A token bucket in the form of the generic cell rate algorithm: one timestamp stores how much of it is used.
@@ -89,8 +87,7 @@ impl Bucket {
     }
 
     /// Empties the bucket after the server refused a request because of the rate. No token can be taken for
-    /// `retry_after`, and the
-    /// bucket is empty at its end.
+    /// `retry_after`, and the bucket is empty at its end.
     pub fn refused(&mut self, now: u64, retry_after: Duration) {
         let wait = u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX);
         self.blocked_until = self.blocked_until.max(now.saturating_add(wait));
@@ -121,8 +118,7 @@ pub fn flexible_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
 /// Returns the bucket of an account and plan for URLs.
 ///
 /// The published number is a moving average without a burst. Allowing the tokens of one second at once is a choice, the
-/// same as
-/// in the client's limiter.
+/// same as in the client's limiter.
 #[must_use]
 pub fn url_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
     Bucket::from_rate(limits.urls, limits.urls.count, share)
@@ -131,8 +127,7 @@ pub fn url_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
 /// Returns the bucket of an account for requests that count against the API's global quota ([`GLOBAL`]).
 ///
 /// A choice, as in the client's limiter: other calls and purges of tags, hosts, prefixes and everything count; purges
-/// of single
-/// files do not.
+/// of single files do not.
 #[must_use]
 pub fn global_bucket(share: f64) -> Bucket {
     let burst = GLOBAL.count * GLOBAL_BURST_PERCENT / 100;

@@ -9,16 +9,13 @@ use cfcache_model::target::File;
 use crate::request::{NewRequest, Subject};
 
 /// Returns whether `other` needs no API request of its own after the API has accepted `accepted`. The API request for
-/// `accepted`
-/// must have been sent after `other` was stored.
+/// `accepted` must have been sent after `other` was stored.
 ///
 /// If coverage is uncertain, the answer is `false`: an unnecessary request is better than a stale page. The rules, each
-/// with its
-/// source or marked as a choice:
+/// with its source or marked as a choice:
 ///
 /// - Both must be for the same zone, compared as text. An id and a domain count as different zones, although they may
-///   mean the
-///   same one.
+///   mean the same one.
 /// - A purge covers an invalidation of the same target. An invalidation never covers a purge, because the object stays
 ///   in the cache.
 /// - A purge of everything in a zone covers all of its environments
@@ -29,16 +26,13 @@ use crate::request::{NewRequest, Subject};
 ///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>).
 /// - A host covers all prefixes and URLs on it, including URLs with cache key headers
 ///   (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-hostname/>). A choice: this needs a host
-///   that is
-///   certain ([`host_of`]) on both sides.
+///   that is certain ([`host_of`]) on both sides.
 /// - A prefix covers longer prefixes that continue after a `/` and contain no `/../` or similar segment. A choice: the
 ///   documentation contradicts itself on whether `example.com/foo` covers `example.com/food`, so it does not here.
 /// - A prefix covers no URL. The API compares a prefix with URLs after Transform Rules, but purges a single file by its
-///   URL
-///   before them (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>). In a zone that
-///   rewrites
-///   paths, `example.com/blog` may not reach `https://example.com/blog/post`, and the queue does not know the zone's
-///   rules.
+///   URL before them (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>). In a zone that
+///   rewrites paths, `example.com/blog` may not reach `https://example.com/blog/post`, and the queue does not know the
+///   zone's rules.
 /// - A URL covers only itself with the same headers. It does not cover the same URL with a cache key header.
 #[must_use]
 pub fn covers(accepted: &NewRequest, other: &NewRequest) -> bool {
@@ -70,8 +64,7 @@ pub fn covers(accepted: &NewRequest, other: &NewRequest) -> bool {
 }
 
 /// Returns the text that is equal for two subjects of one kind if they are the same to the API. Tags are compared
-/// without regard
-/// to case, and headers of files without regard to their order and the case of their names.
+/// without regard to case, and headers of files without regard to their order and the case of their names.
 #[must_use]
 pub fn identity(subject: &Subject) -> Cow<'_, str> {
     match subject {
@@ -97,15 +90,12 @@ fn identity_of(file: &File) -> String {
 }
 
 /// Returns the host, in lower case, that contains everything the URL, host or prefix refers to. Returns `None` if that
-/// is
-/// uncertain, and for tags and everything.
+/// is uncertain, and for tags and everything.
 ///
 /// A host is uncertain with a port, a user, a fragment or non-ASCII characters: the API's handling of these is not
-/// documented. A
-/// URL's host may have any case, because the API converts it to lower case
+/// documented. A URL's host may have any case, because the API converts it to lower case
 /// (<https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-single-file/>). A host or prefix must be in
-/// lower case,
-/// because the documentation says nothing about their case.
+/// lower case, because the documentation says nothing about their case.
 #[must_use]
 pub fn host_of(subject: &Subject) -> Option<Cow<'_, str>> {
     let Subject::Target(target) = subject else { return None };

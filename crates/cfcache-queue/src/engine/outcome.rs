@@ -24,8 +24,7 @@ impl EntryOutcome {
     /// Returns the outcome of each entry of an API request that failed with `error` and had this many `entries`.
     ///
     /// A refusal of several entries does not say which entry is at fault, unless the client found out by sending them
-    /// in parts.
-    /// So it counts as a failure, and the entries are tried again.
+    /// in parts. So it counts as a failure, and the entries are tried again.
     #[must_use]
     pub fn from_error(error: &Error, entries: usize) -> Self {
         let was_stopped = matches!(error.cause, ErrorCause::Stopped(_));
@@ -42,11 +41,9 @@ impl EntryOutcome {
 ///
 /// - `attempts` is the highest number of earlier attempts among them. It decides how long they wait.
 /// - `is_down` is [`ApiHealth::is_down`](crate::engine::ApiHealth::is_down). While the API does not work at all,
-///   attempts are
-///   not counted.
+///   attempts are not counted.
 /// - This function never gives up a request because of its attempts. Requests for one target may have been stored at
-///   different
-///   times, so the store checks each against [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS).
+///   different times, so the store checks each against [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS).
 #[must_use]
 pub fn settle(outcome: &EntryOutcome, attempts: u32, is_down: bool, random: u64) -> Settlement {
     match outcome {

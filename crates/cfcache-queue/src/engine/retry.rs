@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 /// The number of attempts after which a request becomes a dead letter, if the API neither accepted nor refused it.
-/// Stores count
-/// the attempts of each request separately.
+/// Stores count the attempts of each request separately.
 ///
 /// Attempts during an outage ([`ApiHealth::is_down`]) are not counted, so an outage turns no request into a dead
 /// letter.
@@ -23,8 +22,7 @@ const DOWN_AFTER: u32 = 3;
 ///
 /// - `failures` is the number of earlier failures.
 /// - Half of the wait is random. Entries that failed in one request are then retried in different requests, so that an
-///   entry
-///   that makes the API fail does not affect the same other entries every time.
+///   entry that makes the API fail does not affect the same other entries every time.
 #[must_use]
 pub fn backoff(failures: u32, random: u64) -> Duration {
     let whole = BASE.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(CAP);

@@ -1,10 +1,8 @@
 //! Converts the body of an HTTP request into requests of the queue, or into a list of its problems.
 //!
 //! CloudEvents are accepted in the JSON format (structured and batched) and in the binary mode of the HTTP binding.
-//! Sources:
-//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, and
-//! `formats/json-format.md` in
-//! the same repository.
+//! Sources: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>, and
+//! `formats/json-format.md` in the same repository.
 
 mod json;
 mod query;

@@ -10,8 +10,7 @@ const BURST: Duration = Duration::from_secs(10);
 /// A rate of items, stored as the time until which they are paid.
 ///
 /// A message is accepted if all but ten seconds of the earlier items are paid. It may contain any number of items, and
-/// all of them
-/// count. So even the largest message is accepted at some time, and the average rate is exact.
+/// all of them count. So even the largest message is accepted at some time, and the average rate is exact.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     interval: Duration,

@@ -11,8 +11,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 /// The maximum difference between the sender's clock and this one. The specification does not set it; its libraries use
-/// five
-/// minutes.
+/// five minutes.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The maximum number of signatures of one message that are checked. A sender adds one for each of its secrets.
@@ -97,8 +96,7 @@ impl SignedHead {
     #[must_use]
     pub(crate) fn is_valid(&self, key: &hmac::Key, signed: &[u8]) -> bool {
         // The body is hashed once for all signatures. `ring` can compare only signatures of its own, so the hashes of
-        // both signatures
-        // are compared.
+        // both signatures are compared.
         let expected = hmac::sign(key, signed);
         let is_right = |signature: &Vec<u8>| {
             hmac::verify(key, expected.as_ref(), hmac::sign(key, signature).as_ref()).is_ok()
@@ -117,8 +115,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unsig
 }
 
 /// Parses a secret: `whsec_` and base64. Returns `None` if it is invalid, or shorter than 24 bytes or longer than 64,
-/// the limits
-/// of the specification.
+/// the limits of the specification.
 #[must_use]
 pub(crate) fn key(secret: &str) -> Option<hmac::Key> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);

@@ -53,8 +53,7 @@ pub struct SourceSettings {
     /// The domains and ids of the zones that it may purge; `*` is all.
     pub zones: Vec<String>,
     /// The kinds that it may request: `urls`, `tags`, `hosts`, `prefixes`, `everything`. The default is all kinds
-    /// except
-    /// `everything`, and except `tags` if `hosts` is set, because a tag applies to files of any host.
+    /// except `everything`, and except `tags` if `hosts` is set, because a tag applies to files of any host.
     pub kinds: Option<Vec<String>>,
     /// The hosts whose files it may purge; `*.example.com` is every subdomain of `example.com`. The default is all
     /// hosts.
@@ -72,7 +71,7 @@ pub enum Auth {
     StandardWebhooks,
     /// It sends a fixed secret as `Authorization: Bearer …`.
     Bearer,
-    /// It sends a fixed secret in a header of its own.
+    /// It sends a fixed secret in another header.
     Header,
     /// It may write to a Unix socket.
     Unix,
@@ -189,8 +188,7 @@ impl Sources {
     }
 
     /// Creates the only source if there is no configuration file. Any client that can connect may purge any zone, with
-    /// all kinds
-    /// except `everything`. So it is only for local addresses and Unix sockets.
+    /// all kinds except `everything`. So it is only for local addresses and Unix sockets.
     ///
     /// # Errors
     ///
@@ -352,8 +350,7 @@ impl Source {
             Subject::Target(target) => target.host(),
         };
         // A cache key header selects one of the files at a URL, so it affects no other host. The API's handling of the
-        // `Host` header is
-        // not documented.
+        // `Host` header is not documented.
         if let Subject::Target(Target::Files(file)) = &request.subject
             && file.headers().iter().any(|header| header.name().eq_ignore_ascii_case("host"))
         {
@@ -544,8 +541,7 @@ pub(super) fn kind(word: &str) -> Option<Kind> {
 }
 
 /// Converts a zone to the form in which it is stored: an id unchanged, a domain in lower case with `xn--`. A domain
-/// contains a dot,
-/// and an id does not.
+/// contains a dot, and an id does not.
 pub(super) fn zone(text: &str) -> Result<String, String> {
     let text = text.trim();
     if !text.contains('.') {

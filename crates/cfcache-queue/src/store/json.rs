@@ -1,6 +1,5 @@
 //! The JSON of a store's status, as printed by `status --json`, `dead list --json` and the status page's
-//! `/status.json`.
-//! `docs/queue.md` describes it.
+//! `/status.json`. `docs/queue.md` describes it.
 
 use std::time::Duration;
 

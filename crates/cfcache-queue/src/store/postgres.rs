@@ -1,11 +1,9 @@
 //! The queue in PostgreSQL, version 13 or later.
 //!
 //! - A claim is an open transaction that locks its rows with `FOR UPDATE SKIP LOCKED`. If a worker dies, its rows are
-//!   free as
-//!   soon as the server notices the closed connection; if it hangs, after [`IDLE_TIMEOUT`].
+//!   free as soon as the server notices the closed connection; if it hangs, after [`IDLE_TIMEOUT`].
 //! - The server keeps no state between transactions: no prepared statements, no `LISTEN`, no advisory locks, no
-//!   settings except
-//!   `SET LOCAL`. So the store works behind PgBouncer in transaction mode.
+//!   settings except `SET LOCAL`. So the store works behind PgBouncer in transaction mode.
 
 mod connection;
 mod import;
@@ -51,8 +49,7 @@ const CLAIM_ROUNDS: usize = 4;
 const PLACE_CHARS: usize = 500;
 
 /// Allows only plans that follow an index in its order. The statistics of a table that is empty one moment and full the
-/// next are
-/// useless, and often make a full scan with a sort look equally good.
+/// next are useless, and often make a full scan with a sort look equally good.
 const PLANNER_SETTINGS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
@@ -65,12 +62,10 @@ pub struct PostgresStore {
 }
 
 /// The lowest id to search. Claims skip the rows below it: they have been removed, but the server cannot clean them up
-/// yet because
-/// an old transaction might still see them.
+/// yet because an old transaction might still see them.
 ///
 /// The bound is [`RESCAN_INTERVAL`] behind the lowest known id, so that a transaction that commits within this time
-/// after getting
-/// its id is seen at once.
+/// after getting its id is seen at once.
 #[derive(Debug, Default)]
 struct Bound {
     current: i64,
@@ -101,14 +96,12 @@ impl PostgresStore {
     }
 
     /// Updates the schema to this version, in one transaction. Returns the versions before and after. Concurrent calls
-    /// wait for each
-    /// other.
+    /// wait for each other.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the database cannot be reached, its schema is newer than this program, or the user may not
-    /// change it. Nothing
-    /// was changed then.
+    /// change it. Nothing was changed then.
     pub async fn migrate(&self) -> Result<(u32, u32), StoreError> {
         migration::migrate(&self.pool).await
     }
@@ -123,8 +116,7 @@ impl PostgresStore {
     }
 
     /// Checks the schema as [`check_schema`](Self::check_schema) does, but waits until the database can be reached.
-    /// Calls `report`
-    /// with each connection error.
+    /// Calls `report` with each connection error.
     ///
     /// # Errors
     ///
@@ -537,12 +529,10 @@ impl PostgresClaim {
     }
 
     /// Locks the other rows for the same targets, at most a million. Only their ids are kept. Rows above the limit are
-    /// sent
-    /// separately.
+    /// sent separately.
     async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
         // Only the condition on `place` can use an index in this form of the statement. With outdated statistics the
-        // planner might
-        // otherwise choose a plan that reads the whole group for each target.
+        // planner might otherwise choose a plan that reads the whole group for each target.
         const SQL: &str = "
             SELECT request.id, target.number, request.attempts
             FROM unnest($5::text[], $6::text[], $9::boolean[]) WITH ORDINALITY AS target (place, key, is_expired, number)
@@ -591,8 +581,7 @@ impl PostgresClaim {
     }
 
     /// Locks the rows that the claimed requests cover, at most a million. Only their ids are kept, because each is in
-    /// memory until the
-    /// claim is settled. Rows above the limit are sent separately.
+    /// memory until the claim is settled. Rows above the limit are sent separately.
     async fn take_covered(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
         // The rows that everything covers.
         const ALL: &str = "
@@ -635,8 +624,7 @@ impl PostgresClaim {
         };
         let group_row = GroupRow::new(group);
         // A request that covers nothing for certain is replaced by a text that is the prefix of nothing, and so is one
-        // that is longer than
-        // `place`.
+        // that is longer than `place`.
         let keys: Vec<String> = self
             .requests
             .iter()

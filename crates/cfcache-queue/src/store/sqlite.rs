@@ -5,8 +5,7 @@
 //! - Claims are in memory: if the process ends, all claimed requests wait again. No transaction is open during an API
 //!   request.
 //! - Only one process may use the file at a time. It must not be on a network file system, because the locks of those
-//!   are
-//!   unreliable.
+//!   are unreliable.
 
 mod open;
 mod thread;
@@ -68,8 +67,7 @@ impl SqliteStore {
     /// # Errors
     ///
     /// [`StoreError`] if another process uses the directory, if the file is damaged, not a queue or newer than this
-    /// program, and if it
-    /// cannot be written.
+    /// program, and if it cannot be written.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_with_clock(directory, clock)
     }
@@ -127,8 +125,7 @@ impl SqliteStore {
     }
 
     /// Returns the next rows of a table as a JSON array of objects, and their number. `offset` is the number of rows
-    /// that were
-    /// read before. Returns `None` at the end.
+    /// that were read before. Returns `None` at the end.
     pub(super) async fn export(
         &self,
         table: Table,
@@ -427,8 +424,7 @@ fn read_keyword<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<
 }
 
 /// Statements for the next group in the order of the index: the next kind, action, environment or zone. Each is one
-/// step in the
-/// index. A single comparison of all four columns would read all requests of the group.
+/// step in the index. A single comparison of all four columns would read all requests of the group.
 const NEXT_GROUP: [&str; 4] = [
     "SELECT zone, environment, action, kind FROM request
      WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 ORDER BY kind LIMIT 1",
@@ -647,8 +643,7 @@ impl Claiming<'_> {
             count += self.connection.execute(&sql, parameters)? as u64;
         }
         // The candidates are few: the same target with another action, and longer prefixes. Without the name of an
-        // index, SQLite would use
-        // the one of the groups and read all requests of a group.
+        // index, SQLite would use the one of the groups and read all requests of a group.
         let sql = format!(
             "SELECT id, kind, key, action FROM request INDEXED BY request_same {WHERE} AND environment = :environment \
              AND hash = :hash AND kind = :kind \

@@ -29,11 +29,9 @@ pub(super) enum Table {
 ///
 /// - PostgreSQL gets either everything or nothing, in one transaction. The file is emptied after the commit.
 /// - If the move is interrupted between the two, everything is in both. Another run then moves the requests a second
-///   time, and
-///   they are merged with the first ones when they are sent. Dead letters are moved once.
+///   time, and they are merged with the first ones when they are sent. Dead letters are moved once.
 /// - Requests keep their order, age, attempts, delay and expiry. If a budget exists on both sides, the one with fewer
-///   tokens is
-///   used.
+///   tokens is used.
 ///
 /// # Errors
 ///

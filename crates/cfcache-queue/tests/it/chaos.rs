@@ -1,7 +1,6 @@
 //! Many failures at once: killed and frozen workers, crashes of the database, cut connections, and a failing API. After
-//! each run, a
-//! checker verifies that every committed request has a later accepted purge. Mutants show that the checker detects a
-//! missing purge.
+//! each run, a checker verifies that every committed request has a later accepted purge. Mutants show that the checker
+//! detects a missing purge.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -271,8 +270,7 @@ struct LateStore {
 }
 
 /// A bug that the checker must detect: accepted requests are deleted by their key, and so are equal requests that
-/// arrived
-/// during sending.
+/// arrived during sending.
 #[derive(Clone, Debug)]
 struct DeletesByKey {
     url: String,

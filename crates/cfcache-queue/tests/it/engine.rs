@@ -37,8 +37,7 @@ struct Object {
 }
 
 /// Returns whether an API request reaches an object. Where the documentation is ambiguous, `widely` chooses the
-/// interpretation
-/// that reaches more objects.
+/// interpretation that reaches more objects.
 fn reaches(request: &NewRequest, object: &Object, widely: bool) -> bool {
     if request.environment.as_deref() != object.environment {
         let clears_all = request.environment.is_none() && request.subject == Subject::Everything;

@@ -523,8 +523,7 @@ async fn the_log_contains_no_secret() {
         written.lock().unwrap().push(line.to_owned());
     });
     // With only one subscriber, tracing lets the first thread that reaches a call site decide for all threads whether
-    // it is enabled, and
-    // that may be the thread of another test.
+    // it is enabled, and that may be the thread of another test.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _logging = tracing::subscriber::set_default(logger);
     let intake = TestIntake::with_signature_and_bearer("log").await;

@@ -1,8 +1,7 @@
 //! Tests of the queue on its databases, with the emulator as the API.
 //!
 //! Without PostgreSQL, the tests that need it report that they are skipped and how to install it.
-//! `CFCACHE_REQUIRE_POSTGRES=1` makes
-//! that a failure.
+//! `CFCACHE_REQUIRE_POSTGRES=1` makes that a failure.
 
 #![expect(clippy::unwrap_used, reason = "clippy sees tests, but not the helpers that they are made of")]
 

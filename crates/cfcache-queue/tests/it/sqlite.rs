@@ -392,8 +392,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..config() })]
 
     /// With any order of inserts, claims, settlements and restarts, a request leaves the queue only after an accepted
-    /// request that covers
-    /// it and that was claimed after it was stored. In the end, all requests leave the queue.
+    /// request that covers it and that was claimed after it was stored. In the end, all requests leave the queue.
     #[test]
     fn removes_only_requests_that_an_accepted_one_covers(
         steps in prop::collection::vec((0_u8..10, prop::collection::vec(requests(), 1..6), 1_usize..4, 0_u8..5), 1..40),

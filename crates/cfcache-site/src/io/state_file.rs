@@ -127,7 +127,7 @@ impl StateFile {
                 Ok(())
             }
             Err(source) => {
-                // The temporary file is ours and is not needed any more.
+                // The temporary file belongs to this process and is no longer needed.
                 let _gone = fs::remove_file(&temporary);
                 Err(StateError::Io { what: "write", path: self.path.clone(), source })
             }

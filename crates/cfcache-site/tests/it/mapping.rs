@@ -40,8 +40,7 @@ fn maps_files_to_default_urls() {
 }
 
 /// Each row is a host of the table "Where a static host serves a file", and the paths at which it serves `a.html` and
-/// `d/index.html`, or
-/// redirects from.
+/// `d/index.html`, or redirects from.
 #[test]
 fn covers_the_paths_of_every_static_host() {
     let force = "url = ['https://www.example.com']

@@ -237,7 +237,7 @@ impl StdError for InvalidProxy {}
 pub struct ProxyRules {
     http: Option<Proxy>,
     https: Option<Proxy>,
-    /// Answers `Some` for whatever no exception covers; `None` where there are no exceptions, not even this machine.
+    /// The rules for direct connections; `None` if there are none, not even for this machine.
     exceptions: Option<Arc<Matcher>>,
 }
 

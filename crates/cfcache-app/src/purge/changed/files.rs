@@ -17,7 +17,7 @@ pub(in crate::purge) struct SiteFiles<'a> {
     snapshot: Option<&'a Snapshot>,
     /// The hashes of deleted files.
     deleted: &'a HashMap<String, Hash>,
-    /// The entries of URLs that show no file any more.
+    /// The entries of URLs that no longer show a file.
     gone: HashSet<String>,
 }
 

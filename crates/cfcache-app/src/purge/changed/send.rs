@@ -1,4 +1,4 @@
-//! Sends what a deployment changed: one run for each kind of entry, as for lists. Visitor requests are made once for
+//! Sends the purges of a deployment: one run for each kind of entry, as for lists. Visitor requests are made once for
 //! all of them.
 
 use std::cell::RefCell;

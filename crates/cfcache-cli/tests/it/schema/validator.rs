@@ -1,6 +1,5 @@
 //! The part of JSON Schema (draft 2020-12) that the schema uses. A complete library would add more than thirty crates.
-//! An unsupported keyword
-//! is an error.
+//! An unsupported keyword is an error.
 
 use std::collections::BTreeSet;
 

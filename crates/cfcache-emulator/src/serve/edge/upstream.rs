@@ -30,8 +30,8 @@ const LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const OWN_NAME: &str = "cfcache-emulator";
 
 /// How long an idle connection to the origin is kept: less than the default of five seconds after which Node.js and
-/// Apache close it. A
-/// request that is sent while the origin closes the connection may have been processed, and cannot be repeated.
+/// Apache close it. A request that is sent while the origin closes the connection may have been processed, and cannot
+/// be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The origin.

@@ -1,6 +1,5 @@
 -- Version 1: the tables of requests, budgets and dead letters, and the functions for producers. `cfcache-queue migrate`
--- runs this in a transaction,
--- after it has created the schema and the table of versions.
+-- runs this in a transaction, after it has created the schema and the table of versions.
 
 CREATE TABLE cfcache.request (
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -75,8 +74,7 @@ CREATE TABLE cfcache.dead (
 );
 
 -- Takes tokens from either all of these buckets or none. Returns 0 if they were taken, otherwise the microseconds until
--- they will be available.
--- The rows are locked in the order of their names, and only this server's clock counts.
+-- they will be available. The rows are locked in the order of their names, and only this server's clock counts.
 CREATE FUNCTION cfcache.take_tokens(names text[], intervals_us bigint[], bursts integer[], counts integer[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -121,8 +119,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT '`' || CASE WHEN length(given) > 200 THEN left(given, 200) || '…' ELSE given END || '`' $$;
 
 -- Returns why a target of that kind is invalid; null if it is valid. The worker checks more: targets that it finds
--- invalid or that the API refuses
--- are moved to `cfcache.dead`.
+-- invalid or that the API refuses are moved to `cfcache.dead`.
 CREATE FUNCTION cfcache.invalid(kind text, key text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -224,8 +221,7 @@ END
 $$;
 
 -- The functions for producers, called in the transaction that changes the content. A role needs USAGE on the schema and
--- EXECUTE on the functions, but
--- no rights on the tables: the functions write with the rights of their owner.
+-- EXECUTE on the functions, but no rights on the tables: the functions write with the rights of their owner.
 CREATE FUNCTION cfcache.request_urls(
   zone text, urls text[],
   environment text DEFAULT NULL, action text DEFAULT 'purge', priority integer DEFAULT 0, delay interval DEFAULT '0'

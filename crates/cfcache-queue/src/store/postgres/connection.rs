@@ -27,11 +27,10 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// The URL of a database: `postgres://user:password@host:port/database?sslmode=…`.
 ///
 /// - `sslmode` has the same meaning as in PostgreSQL's own programs: `disable`, `prefer` (the default) and `require`
-///   decide about
-///   encryption, and only `verify-full` checks the server's certificate; `verify-ca` is treated as `verify-full`.
+///   decide about encryption, and only `verify-full` checks the server's certificate; `verify-ca` is treated as
+///   `verify-full`.
 /// - `sslrootcert` names a PEM file of trusted certificates; `system`, which is the default, means those of this
-///   machine. As in
-///   PostgreSQL's own programs, a file makes `require` check the certificate too.
+///   machine. As in PostgreSQL's own programs, a file makes `require` check the certificate too.
 /// - `Debug` shows no password.
 #[derive(Clone)]
 pub struct PostgresUrl {
@@ -144,8 +143,7 @@ impl fmt::Debug for PostgresUrl {
 /// A pool of connections.
 ///
 /// Pools of other crates mainly prepare statements once, check connections with a statement and reset settings. This
-/// store uses
-/// none of these.
+/// store uses none of these.
 pub(super) struct Pool {
     url: PostgresUrl,
     permits: Arc<Semaphore>,

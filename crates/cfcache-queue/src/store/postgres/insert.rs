@@ -1,8 +1,7 @@
 //! Inserts new requests. Requests that arrive while others are being stored are combined into one transaction.
 //!
 //! Each caller is answered after the commit of its own requests. So many concurrent callers cost the server one
-//! statement and one
-//! write to its disk, and no caller is delayed to wait for others.
+//! statement and one write to its disk, and no caller is delayed to wait for others.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +16,7 @@ use crate::store::{MAX_AGE, StoreError, action_word};
 const DOING: &str = "cannot store requests";
 
 /// The number of concurrent transactions that store requests. Fewer transactions combine more requests and cost the
-/// server less.
-/// More transactions get a larger share of a busy server.
+/// server less. More transactions get a larger share of a busy server.
 const TRANSACTIONS: usize = 8;
 
 /// The maximum number of rows in one transaction, unless a single caller has more.

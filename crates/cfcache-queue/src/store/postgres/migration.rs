@@ -35,8 +35,7 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(u32, u32), StoreError> {
         connection.batch(PREPARE, MIGRATING).await?;
     }
     // A lock on a table ends with the transaction, even with a connection pool in between. An advisory lock might not,
-    // and could
-    // conflict with other programs.
+    // and could conflict with other programs.
     connection.batch("BEGIN; LOCK TABLE cfcache.migration IN ACCESS EXCLUSIVE MODE", MIGRATING).await?;
     let before = version(&connection, MIGRATING).await?;
     refuse_newer(before, MIGRATING)?;

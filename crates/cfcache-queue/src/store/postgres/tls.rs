@@ -52,8 +52,7 @@ impl Tls {
 }
 
 /// Accepts any certificate, as `sslmode=require` does in PostgreSQL's own programs: the connection is encrypted, but
-/// not protected
-/// against an active attacker.
+/// not protected against an active attacker.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

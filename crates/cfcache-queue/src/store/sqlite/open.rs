@@ -130,8 +130,7 @@ impl Directory {
             ))?;
         }
         // The claimed rows, while this process runs. `target` is the index of the target in the claim, and `is_same` is
-        // 0 for covered
-        // rows.
+        // 0 for covered rows.
         connection.execute_batch(
             "CREATE TEMP TABLE taken (id INTEGER PRIMARY KEY, claim INTEGER NOT NULL, target INTEGER NOT NULL, \
              is_same INTEGER NOT NULL)",

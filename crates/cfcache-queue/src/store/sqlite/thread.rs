@@ -12,12 +12,10 @@ use crate::store::StoreError;
 const JOBS_PER_COMMIT: usize = 256;
 
 /// A job on the connection. The second parameter says whether it is the first job of a transaction. Returns a function
-/// that answers
-/// the caller after the commit, and whether the job succeeded.
+/// that answers the caller after the commit, and whether the job succeeded.
 ///
 /// The first job needs no savepoint, because the whole transaction is rolled back if it fails. A savepoint for a change
-/// of a
-/// million rows would keep a copy of each page in memory.
+/// of a million rows would keep a copy of each page in memory.
 type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
@@ -29,8 +27,7 @@ enum ThreadMessage {
 /// A connection on a separate thread.
 ///
 /// All jobs that are waiting when a job starts run in one transaction, so that many concurrent writes wait for the disk
-/// once. A job
-/// that fails is rolled back alone.
+/// once. A job that fails is rolled back alone.
 #[derive(Debug)]
 pub(super) struct ConnectionThread {
     jobs: Jobs,

@@ -174,8 +174,8 @@ impl Chaos {
     }
 
     /// Waits until the queue is empty, and returns the lost requests: committed requests without a later accepted purge
-    /// that covers them.
-    /// Dead letters are not lost. If the order is uncertain because of the clocks, the purge counts as later.
+    /// that covers them. Dead letters are not lost. If the order is uncertain because of the clocks, the purge counts
+    /// as later.
     pub(crate) async fn finish(&self) -> Vec<String> {
         self.finish_with(self.begun[1]).await
     }

@@ -51,8 +51,7 @@ pub(crate) async fn empty_database() -> Option<Database> {
 }
 
 /// Finds a program that developers may lack. Returns its path; without it, prints a message and returns `None`. In CI
-/// it is
-/// required.
+/// it is required.
 #[expect(
     clippy::disallowed_methods,
     reason = "the environment says where programs are and whether they are required"
