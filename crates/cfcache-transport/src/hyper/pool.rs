@@ -186,8 +186,9 @@ impl Pool {
 impl PoolState {
     /// Removes connections that have ended or were idle for too long.
     fn sweep(&mut self, stale: &mut Vec<Slot>) {
-        let now = Instant::now();
-        let is_old = |since: Instant| now.duration_since(since) >= IDLE_LIMIT;
+        // `None` says that no connection can be so old.
+        let limit = Instant::now().checked_sub(IDLE_LIMIT);
+        let is_old = |since: Instant| limit.is_some_and(|limit| since <= limit);
         for (connection, _) in
             self.idle.extract_if(.., |(connection, since)| connection.is_closed() || is_old(*since))
         {
