@@ -142,7 +142,7 @@ impl Codec {
     /// The path of a request, including the path of the base URL.
     #[must_use]
     pub fn path(&self, parts: &Parts) -> String {
-        format!("{}{}", self.base.path, parts.path)
+        [self.base.path.as_str(), &parts.path].concat()
     }
 
     /// Encodes a request; `body` is the content of `parts.body`, shared between attempts. The credentials are added
