@@ -156,6 +156,20 @@ impl Chunk {
         Self { broken: Some(failure), ..Self::default() }
     }
 
+    /// Makes room for a whole chunk, before the first of its entries.
+    #[inline]
+    fn reserve(&mut self) {
+        if self.entries.is_empty() {
+            self.entries.reserve_exact(CHUNK);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, entry: Entry, bytes: usize) {
+        self.bytes += bytes;
+        self.entries.push(entry);
+    }
+
     fn is_full(&self) -> bool {
         self.entries.len() >= CHUNK || self.invalid.len() >= CHUNK || self.bytes >= CHUNK_BYTES
     }
@@ -166,6 +180,11 @@ impl Chunk {
 }
 
 impl Invalid {
+    fn new(origin: &EntryOrigin<'_>, given: &str, reason: String) -> Self {
+        let (origin, given) = (origin.to_string(), given.to_owned());
+        Self { origin, given, is_whole: true, reason, cure: None, like: None }
+    }
+
     /// Formats it in one line.
     pub fn describe(&self) -> String {
         match &self.cure {
@@ -568,7 +587,7 @@ impl Take for Check<'_, '_> {
     type Enough = Failure;
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Failure> {
-        match self.reading.line(origin, line)? {
+        match self.reading.line(origin, line) {
             Parsed::Target { given, target, .. } => {
                 self.entries += 1;
                 if let Some(see) = &mut self.see {
@@ -588,6 +607,7 @@ impl Take for Check<'_, '_> {
                 self.complain(&invalid);
             }
             Parsed::Nothing => {}
+            Parsed::Failed(failure) => return Err(failure),
         }
         Ok(())
     }
@@ -607,6 +627,45 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
+    /// Adds any line.
+    #[inline(never)]
+    fn add(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
+        let mut verified = None;
+        match self.reading.line(origin, line) {
+            Parsed::Target { target, given, oddity } => {
+                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&given));
+                let is_argument = matches!(origin, EntryOrigin::Argument(_));
+                if !is_argument {
+                    self.chunk.reserve();
+                }
+                if target.is_plain() && oddity.is_none() && !is_argument {
+                    self.chunk.push(Entry::from(target), given.len());
+                } else {
+                    let warnings = &mut self.chunk.warnings;
+                    self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
+                        warnings.push((origin.to_string(), warning));
+                    });
+                    self.chunk.push(Entry::new(target, &given), given.len());
+                }
+            }
+            Parsed::Invalid(invalid) => {
+                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&invalid.given));
+                self.chunk.invalid.push(invalid);
+            }
+            Parsed::Nothing => {}
+            Parsed::Failed(broken) => return self.fail(broken),
+        }
+        match verified {
+            Some(verified) => self.on_verified(verified),
+            None if self.verifier.is_none()
+                && (self.chunk.is_full() || self.reading.stops_at(&self.chunk)) =>
+            {
+                self.give()
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Passes on the collected entries.
     fn give(&mut self) -> Result<(), ()> {
         let chunk = core::mem::take(&mut self.chunk);
@@ -643,41 +702,21 @@ impl Chunks<'_> {
 impl Take for Chunks<'_> {
     type Enough = ();
 
+    #[inline]
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
-        let mut verified = None;
-        match self.reading.line(origin, line) {
-            Ok(Parsed::Target { target, given, oddity }) => {
-                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&given));
-                self.chunk.bytes += given.len();
-                let is_argument = matches!(origin, EntryOrigin::Argument(_));
-                if self.chunk.entries.is_empty() && !is_argument {
-                    self.chunk.entries.reserve_exact(CHUNK);
-                }
-                if target.is_plain() && oddity.is_none() && !is_argument {
-                    self.chunk.entries.push(Entry::from(target));
-                } else {
-                    let warnings = &mut self.chunk.warnings;
-                    self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
-                        warnings.push((origin.to_string(), warning));
-                    });
-                    self.chunk.entries.push(Entry::new(target, &given));
-                }
-            }
-            Ok(Parsed::Invalid(invalid)) => {
-                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&invalid.given));
-                self.chunk.invalid.push(invalid);
-            }
-            Ok(Parsed::Nothing) => {}
-            Err(broken) => return self.fail(broken),
+        let Line::Entry(given) = line else { return self.add(origin, line) };
+        if self.verifier.is_some() || !self.reading.headers.is_empty() {
+            return self.add(origin, Line::Entry(given));
         }
-        match verified {
-            Some(verified) => self.on_verified(verified),
-            None if self.verifier.is_none()
-                && (self.chunk.is_full() || self.reading.stops_at(&self.chunk)) =>
-            {
-                self.give()
+        let bytes = given.len();
+        match Target::from_plain_line(self.reading.kind, given) {
+            // Nearly every line of a pipe. It is not a path, and there are no warnings about it.
+            Ok(target) => {
+                self.chunk.reserve();
+                self.chunk.push(Entry::from(target), bytes);
+                if self.chunk.is_full() { self.give() } else { Ok(()) }
             }
-            None => Ok(()),
+            Err(given) => self.add(origin, Line::Entry(given)),
         }
     }
 
@@ -719,69 +758,57 @@ enum Parsed {
     },
     Invalid(Invalid),
     Nothing,
+    /// No more can be read.
+    Failed(Failure),
 }
 
 impl Reading {
-    fn line(&self, origin: &EntryOrigin<'_>, line: Line) -> Result<Parsed, Failure> {
+    fn line(&self, origin: &EntryOrigin<'_>, line: Line) -> Parsed {
         match line {
-            Line::Entry(given) => Ok(self.entry(origin, given).unwrap_or_else(Parsed::Invalid)),
+            Line::Entry(given) => match &self.base {
+                Some(base) if !path::is_url(&given) && !given.is_empty() => match base.url(&given) {
+                    Ok(url) => self.entry(origin, url.into(), Some(&given)),
+                    Err(reason) => Parsed::Invalid(Invalid::new(origin, &given, reason)),
+                },
+                _ => self.entry(origin, given, None),
+            },
             Line::Invalid { given, reason } => {
-                let origin = origin.to_string();
-                Ok(Parsed::Invalid(Invalid {
-                    origin,
-                    given,
-                    is_whole: false,
-                    reason,
-                    cure: None,
-                    like: None,
-                }))
+                Parsed::Invalid(Invalid { is_whole: false, ..Invalid::new(origin, &given, reason) })
             }
-            Line::Failed(error) => Err(Failure::usage(match origin {
+            Line::Failed(error) => Parsed::Failed(Failure::usage(match origin {
                 EntryOrigin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
                 _ => format!("cannot read beyond `{origin}`: {error}"),
             })),
-            Line::Nothing | Line::End => Ok(Parsed::Nothing),
+            Line::Nothing | Line::End => Parsed::Nothing,
         }
     }
 
-    fn entry(&self, origin: &EntryOrigin<'_>, given: SharedText) -> Result<Parsed, Invalid> {
-        let invalid = |given: &str, reason, cure, like| Invalid {
-            origin: origin.to_string(),
-            given: given.to_owned(),
-            is_whole: true,
-            reason,
-            cure,
-            like,
-        };
-        let (entry, path) = match &self.base {
-            Some(base) if !path::is_url(&given) && !given.is_empty() => {
-                let url = base.url(&given).map_err(|reason| invalid(&given, reason, None, None))?;
-                (url.into(), Some(given))
-            }
-            _ => (given, None),
-        };
-        let given = path.as_ref().unwrap_or(&entry);
-        let oddity = path.as_deref().and_then(path::oddity);
+    /// Parses an entry, or the URL that was made from a path.
+    fn entry(&self, origin: &EntryOrigin<'_>, entry: SharedText, path: Option<&str>) -> Parsed {
         let target = match Target::parse_shared(self.kind, &entry) {
             Ok(Target::Files(file)) if !self.headers.is_empty() => {
                 Target::Files(file.with_default_headers(&self.headers))
             }
             Ok(target) => target,
             Err(error) => {
+                let given = path.unwrap_or(&entry);
                 // Nothing that begins with a scheme looks like something else.
                 let like = if self.kind == Kind::Files { LooksLike::new(given) } else { None };
                 let cure = misplaced(origin, given).or_else(|| error.cure().map(str::to_owned));
-                return Err(invalid(given, error.to_string(), cure, like));
+                let invalid = Invalid::new(origin, given, error.to_string());
+                return Parsed::Invalid(Invalid { cure, like, ..invalid });
             }
         };
+        let oddity = path.and_then(path::oddity);
         if self.is_strict {
             let mut warnings = Vec::new();
             self.warn(origin, &target, &entry, oddity.clone(), &mut |warning| warnings.push(warning));
             if !warnings.is_empty() {
-                return Err(invalid(given, format!("{} (`--strict`)", warnings.join("; ")), None, None));
+                let reason = format!("{} (`--strict`)", warnings.join("; "));
+                return Parsed::Invalid(Invalid::new(origin, path.unwrap_or(&entry), reason));
             }
         }
-        Ok(Parsed::Target { target, given: entry, oddity })
+        Parsed::Target { target, given: entry, oddity }
     }
 
     /// Reports what is suspicious about an entry.

@@ -78,11 +78,17 @@ impl PurgeBody {
     /// Encodes a list of strings that need no escapes, which is almost every list, by copying them.
     fn plain_json(&self) -> Option<String> {
         let Self::Batch(batch) = self else { return None };
-        let mut texts = Vec::with_capacity(batch.len());
+        let (beginning, joint) = (["{\"", self.field(), "\":[\""].concat(), "\",\"");
+        let bytes: usize = batch.targets().map(|target| target.string_bytes() + ",".len()).sum();
+        let mut json = String::with_capacity(beginning.len() + bytes + "]}".len());
+        json.push_str(&beginning);
         for target in batch.targets() {
-            texts.push(target.unescaped()?);
+            json.push_str(target.unescaped()?);
+            json.push_str(joint);
         }
-        Some(["{\"", self.field(), "\":[\"", &texts.join("\",\""), "\"]}"].concat())
+        json.truncate(json.len() - ",\"".len());
+        json.push_str("]}");
+        Some(json)
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) const HOST: u8 = 1 << 4;
 pub(crate) const DOT: u8 = 1 << 5;
 /// An ampersand.
 pub(crate) const AMPERSAND: u8 = 1 << 6;
+/// A `/` with a `.` after it, which [`sorts`] does not look for: there may be a segment `.` or `..`.
+pub(crate) const SLASH_DOT: u8 = 1 << 7;
+/// The classes of LF.
+pub(crate) const LINE_FEED: u8 = UNPRINTABLE | ESCAPED;
 
 static SORTS: [u8; 256] = {
     let mut sorts = [0; 256];
@@ -86,32 +90,40 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
     }
 }
 
-/// Returns whether a URL has no unusual characters after its scheme, and a plain name as its host. Checks sixteen bytes
-/// at a time.
+/// Returns whether a URL has no unusual characters after its scheme, and a plain name as its host.
 ///
-/// - All bytes are printable ASCII except the blank, `!"#$&'()*+,`, `@` and `\`, and no dot follows a slash. So the
-///   [`sorts`] are only [`HOST`] and [`DOT`].
+/// - All bytes are [plain](not_plain), and no dot follows a slash. So the [`sorts`] are only [`HOST`] and [`DOT`].
 /// - The host consists of letters, digits, `-`, `_` and dots, each dot after a name, without a user or a port.
 /// - `false` is not a verdict: a short or unusual URL must be checked byte by byte.
 pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
-    let Some((_, behind)) = rest.split_first() else { return false };
-    let before = &rest[..behind.len()];
+    has_plain_host(rest) && are_plain(rest, not_plain)
+}
+
+/// Returns whether lines that end with LF have no unusual characters: all bytes except LF are [plain](not_plain), and no
+/// dot follows a slash. `false` is not a verdict.
+pub(crate) fn are_plain_lines(lines: &[u8]) -> bool {
+    are_plain(lines, |bytes| not_plain(bytes) & !bytes.simd_eq(u8x16::splat(b'\n')))
+}
+
+/// Returns whether no byte of a text is unusual, and no dot follows a slash. Checks sixteen bytes at a time, so `false` is
+/// not a verdict on a text of at most sixteen.
+#[inline]
+fn are_plain(text: &[u8], unusual: impl Fn(u8x16) -> u8x16) -> bool {
+    let Some((_, behind)) = text.split_first() else { return false };
+    let before = &text[..behind.len()];
     let (Some(last), Some(behind_last)) = (before.last_chunk(), behind.last_chunk()) else { return false };
+    let unusual_pairs = |ones: &[u8; 16], others: &[u8; 16]| {
+        let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
+        unusual(ones) | (ones.simd_eq(u8x16::splat(b'/')) & others.simd_eq(u8x16::splat(b'.')))
+    };
     let pairs = before.as_chunks().0.iter().zip(behind.as_chunks().0);
     // Some bytes are read twice, which is faster than reading them one by one.
-    let odd = pairs.fold(odd_bytes(last, behind_last), |odd, (ones, others)| odd | odd_bytes(ones, others));
-    let odd = odd | not_plain(u8x16::new(*behind_last));
-    odd.to_bitmask() == 0 && has_plain_host(rest)
+    let last = unusual_pairs(last, behind_last) | unusual(u8x16::new(*behind_last));
+    let found = pairs.fold(last, |found, (ones, others)| found | unusual_pairs(ones, others));
+    found.to_bitmask() == 0
 }
 
-/// Returns which of sixteen bytes are not plain, or are a slash before a dot.
-#[inline]
-fn odd_bytes(ones: &[u8; 16], others: &[u8; 16]) -> u8x16 {
-    let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
-    not_plain(ones) | (ones.simd_eq(u8x16::splat(b'/')) & others.simd_eq(u8x16::splat(b'.')))
-}
-
-/// Which of sixteen bytes are beyond `-` to `~` and no `%`, or are a `@` or a backslash.
+/// Returns which of sixteen bytes are not printable ASCII, or are a blank or one of ``!"#$&'()*+,@\``.
 #[inline]
 fn not_plain(bytes: u8x16) -> u8x16 {
     let is = |byte| bytes.simd_eq(u8x16::splat(byte));
@@ -126,16 +138,31 @@ fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     above.min(u8x16::splat(high - low)).simd_eq(above)
 }
 
-/// Returns whether a URL starts with a plain host of at most 64 bytes, followed by the end or a delimiter, all within
-/// whole blocks of sixteen bytes.
+/// Returns the length of the line at the start of a text, without its LF.
 #[inline]
-fn has_plain_host(rest: &[u8]) -> bool {
+pub(crate) fn line_length(text: &[u8]) -> usize {
+    let (sixteens, rest) = text.as_chunks();
+    for (index, bytes) in sixteens.iter().enumerate() {
+        let ends = u8x16::new(*bytes).simd_eq(u8x16::splat(b'\n')).to_bitmask();
+        if ends != 0 {
+            return 16 * index + ends.trailing_zeros() as usize;
+        }
+    }
+    let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    text.len() - rest.len() + length
+}
+
+/// Returns whether a URL starts with a plain host of at most 64 bytes, followed by a delimiter, all but the delimiter
+/// within whole blocks of sixteen bytes. `false` is not a verdict.
+#[inline]
+pub(crate) fn has_plain_host(rest: &[u8]) -> bool {
     let (mut parts, mut dots) = (0_u64, 0_u64);
     for (index, bytes) in rest.as_chunks().0.iter().take(4).enumerate() {
         let bytes = u8x16::new(*bytes);
         let is = |byte| bytes.simd_eq(u8x16::splat(byte));
         let is_letter = is_between(bytes | u8x16::splat(0x20), b'a', b'z');
-        let is_part = is_letter | is_between(bytes, b'0', b'9') | is(b'-') | is(b'_') | is(b'.');
+        // From `-` to `9` are `-`, `.`, `/` and the digits.
+        let is_part = is_letter | (is_between(bytes, b'-', b'9') & !is(b'/')) | is(b'_');
         let sixteen = is_part.to_bitmask();
         parts |= u64::from(sixteen) << (16 * index);
         dots |= u64::from(is(b'.').to_bitmask()) << (16 * index);

@@ -288,11 +288,13 @@ impl Planner {
     ///
     /// [`InvalidBatch::Mixed`] if its kind differs from the planner's.
     pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidBatch> {
-        let entry = entry.into();
+        let mut entry = entry.into();
         self.check(&entry)?;
         let is_new = self.seen.insert(&entry.target);
-        let ordinal = self.next_ordinal(is_new);
-        Ok(if is_new { self.take_in(entry, ordinal) } else { None })
+        entry.ordinal = self.pushed;
+        self.pushed += 1;
+        self.duplicates += u64::from(!is_new);
+        Ok(if is_new { self.take_in(entry) } else { None })
     }
 
     /// Adds many targets in order; returns the batches that are full. This is faster than adding them one by one.
@@ -302,17 +304,22 @@ impl Planner {
     /// [`InvalidBatch::Mixed`] if the kind of one differs from the planner's. None of them is added in this case.
     // If it were inlined in a binary that is optimized for size, callers would move each entry byte by byte.
     #[inline(never)]
-    pub fn push_all(&mut self, entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
+    pub fn push_all(&mut self, mut entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
         entries.iter().try_for_each(|entry| self.check(entry))?;
         let are_new = self.seen.insert_all(&entries);
         let mut planned = Planned::default();
-        for (mut entry, is_new) in entries.into_iter().zip(are_new) {
-            let ordinal = self.next_ordinal(is_new);
-            if is_new {
-                planned.batches.extend(self.take_in(entry, ordinal));
-            } else {
-                entry.ordinal = ordinal;
-                planned.duplicates.push(entry);
+        for entry in &mut entries {
+            entry.ordinal = self.pushed;
+            self.pushed += 1;
+        }
+        if are_new.contains(&false) {
+            let mut are_new = are_new.into_iter();
+            planned.duplicates.extend(entries.extract_if(.., |_| are_new.next() == Some(false)));
+            self.duplicates += planned.duplicates.len() as u64;
+        }
+        for entry in entries {
+            if let Some(batch) = self.take_in(entry) {
+                planned.batches.push(batch);
             }
         }
         Ok(planned)
@@ -325,26 +332,16 @@ impl Planner {
         }
     }
 
-    /// Counts an entry, and gives its ordinal.
-    fn next_ordinal(&mut self, is_new: bool) -> u64 {
-        self.pushed += 1;
-        self.duplicates += u64::from(!is_new);
-        self.pushed - 1
-    }
-
-    fn take_in(&mut self, entry: Entry, ordinal: u64) -> Option<Batch> {
-        let grown = self.sizes.with(&entry.target);
+    /// Adds an entry to the pending ones; returns a batch if one is full.
+    #[inline]
+    fn take_in(&mut self, entry: Entry) -> Option<Batch> {
+        let added = Sizes::new(&entry.target);
         let is_full = self.pending.len() >= self.limits.items;
-        let overflows = grown.body(self.kind, self.pending.len() + 1) > self.limits.bytes;
-        if is_full || overflows && !self.pending.is_empty() {
-            let full = self.take();
-            self.sizes = self.sizes.with(&entry.target);
-            self.pending.push(Entry { ordinal, ..entry });
-            return full;
-        }
-        self.sizes = grown;
-        self.pending.push(Entry { ordinal, ..entry });
-        if self.pending.len() >= self.limits.items { self.take() } else { None }
+        let overflows = self.sizes.plus(added).body(self.kind, self.pending.len() + 1) > self.limits.bytes;
+        let full = if is_full || overflows && !self.pending.is_empty() { self.take() } else { None };
+        self.sizes = self.sizes.plus(added);
+        self.pending.push(entry);
+        if full.is_none() && self.pending.len() >= self.limits.items { self.take() } else { full }
     }
 
     /// Returns a batch of the remaining targets when no more come. Call it until it returns `None`: after
@@ -394,7 +391,7 @@ impl Planner {
         } else {
             self.pending.split_off(fitting)
         };
-        self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.with(&entry.target));
+        self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.plus(Sizes::new(&entry.target)));
         let entries = core::mem::replace(&mut self.pending, rest);
         if let Seen::Unsent(unsent) = &mut self.seen
             && let Some(first) = entries.first()
@@ -414,35 +411,35 @@ impl Planner {
         }
         let mut sizes = Sizes::default();
         let too_many = self.pending.iter().enumerate().position(|(index, entry)| {
-            sizes = sizes.with(&entry.target);
+            sizes = sizes.plus(Sizes::new(&entry.target));
             !fits(sizes, index + 1)
         });
         too_many.unwrap_or(self.pending.len())
     }
 }
 
-/// The encoded size of the pending targets in bytes: as strings, and as objects. All are encoded as objects if one of
-/// them must be.
+/// The encoded size of the pending targets in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sizes {
-    plain: usize,
-    objects: usize,
-    needs_objects: bool,
+    /// As strings.
+    strings: usize,
+    /// What headers add to it. If there are any, all targets are encoded as objects.
+    headers: usize,
 }
 
 impl Sizes {
     #[inline]
-    fn with(self, target: &Target) -> Self {
-        let (plain, object) = target.encoded_bytes();
-        Self {
-            plain: self.plain + plain,
-            objects: self.objects + object,
-            needs_objects: self.needs_objects || target.needs_object(),
-        }
+    fn new(target: &Target) -> Self {
+        Self { strings: target.string_bytes(), headers: target.header_bytes() }
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self { strings: self.strings + other.strings, headers: self.headers + other.headers }
     }
 
     fn body(self, kind: Kind, items: usize) -> usize {
         let wrapping = r#"{"":[]}"#.len() + kind.field().len() + items.saturating_sub(1);
-        wrapping + if self.needs_objects { self.objects } else { self.plain }
+        let objects = if self.headers > 0 { items * r#"{"url":}"#.len() + self.headers } else { 0 };
+        wrapping + self.strings + objects
     }
 }

@@ -64,10 +64,14 @@ trait TargetKind {
         sequence.serialize_element(&*self.text())
     }
 
-    /// The number of bytes that [`write`](Self::write) writes: as strings, and as objects.
-    fn encoded_bytes(&self) -> (usize, usize) {
-        let bytes = json_string_bytes(&self.text());
-        (bytes, bytes)
+    /// The number of bytes that [`write`](Self::write) writes as a string.
+    fn string_bytes(&self) -> usize {
+        json_string_bytes(&self.text())
+    }
+
+    /// The number of bytes by which its object is longer than `{"url":…}`; 0 if it needs no object.
+    fn header_bytes(&self) -> usize {
+        0
     }
 }
 
@@ -148,8 +152,13 @@ macro_rules! kinds {
             }
 
             #[inline]
-            pub(crate) fn encoded_bytes(&self) -> (usize, usize) {
-                match self { $(Self::$kind(target) => target.encoded_bytes(),)* }
+            pub(crate) fn string_bytes(&self) -> usize {
+                match self { $(Self::$kind(target) => target.string_bytes(),)* }
+            }
+
+            #[inline]
+            pub(crate) fn header_bytes(&self) -> usize {
+                match self { $(Self::$kind(target) => target.header_bytes(),)* }
             }
 
             #[inline]
@@ -230,6 +239,20 @@ impl Target {
             Kind::Files => Ok(Self::Files(File::parse_shared(text)?)),
             kind => Self::parse(kind, text),
         }
+    }
+
+    /// Returns the target if the text is a [plain line](SharedText::has_plain_lines) that starts as nearly all URLs do.
+    /// There are no warnings about it.
+    ///
+    /// # Errors
+    ///
+    /// The text if it is anything else, which [`parse_shared`](Self::parse_shared) parses.
+    #[inline]
+    pub fn from_plain_line(kind: Kind, text: SharedText) -> Result<Self, SharedText> {
+        if kind != Kind::Files {
+            return Err(text);
+        }
+        Ok(Self::Files(File::from(PurgeUrl::from_plain_line(text)?)))
     }
 
     /// The host of the target as given, without a port; `None` only if its kind [has none](Kind::has_host).
@@ -489,6 +512,7 @@ fn cure_of_character(noun: &str, found: &str, char: char, is_valid: impl Fn(&str
 }
 
 /// The number of bytes of a JSON string with quotes and escapes, exactly as `serde_json` writes it.
+#[inline(never)]
 fn json_string_bytes(text: &str) -> usize {
     if !needs_escape(text) {
         return 2 + text.len();

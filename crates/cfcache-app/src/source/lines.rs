@@ -1,7 +1,6 @@
 //! Reads the lines of a list, or its entries separated by NUL.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
-use std::sync::Arc;
 
 use cfcache_model::SharedText;
 use memchr::{memchr, memchr2, memrchr, memrchr2};
@@ -27,7 +26,7 @@ pub struct Lines<R> {
     reader: BufReader<R>,
     delimiter: Delimiter,
     /// Lines that were taken out of the reader's buffer together, each with its end.
-    block: Arc<str>,
+    block: SharedText,
     /// How many bytes of them were given out.
     given: usize,
     /// Whether the last line ended with a CR at the end of the buffer, so that a following LF belongs to it.
@@ -58,7 +57,14 @@ pub enum Line {
 impl<R: Read> Lines<R> {
     /// Reads lines.
     pub fn new(reader: BufReader<R>, delimiter: Delimiter) -> Self {
-        Self { reader, delimiter, block: Arc::default(), given: 0, is_after_cr: false, line: Vec::new() }
+        Self {
+            reader,
+            delimiter,
+            block: SharedText::from(""),
+            given: 0,
+            is_after_cr: false,
+            line: Vec::new(),
+        }
     }
 
     /// Returns whether another entry is available without waiting.
@@ -67,10 +73,22 @@ impl<R: Read> Lines<R> {
     }
 
     /// Returns the next line.
+    #[inline]
     pub fn next_line(&mut self) -> Line {
         if self.given == self.block.len() && !self.take_block() {
             return self.read_line();
         }
+        if !self.block.has_plain_lines() {
+            return self.next_of_block();
+        }
+        // There is no CR, no blank, no comment and no NUL. A block ends with the end of a line.
+        let line = self.block.line(self.given);
+        self.given += line.len() + 1;
+        if line.is_empty() { Line::Nothing } else { Line::Entry(line) }
+    }
+
+    /// Returns the next line of a block, whatever it contains.
+    fn next_of_block(&mut self) -> Line {
         let rest = &self.block[self.given..];
         // A block ends with the end of a line.
         let length = self.delimiter.find(rest.as_bytes()).unwrap_or(rest.len());
@@ -80,7 +98,7 @@ impl<R: Read> Lines<R> {
             return Line::Nothing;
         }
         let start = entry.as_ptr().addr() - self.block.as_ptr().addr();
-        Line::Entry(SharedText::part_of(&self.block, start..start + entry.len()))
+        Line::Entry(self.block.part(start..start + entry.len()))
     }
 
     /// Takes whole lines from the buffer as a block. Returns `false` if there is none, or if the first line is not
@@ -98,7 +116,7 @@ impl<R: Read> Lines<R> {
                 &text[..last + end_bytes(&text.as_bytes()[last..])]
             }
         };
-        self.block = Arc::from(text);
+        self.block = SharedText::from_lines(text);
         self.given = 0;
         let end = text.len();
         self.is_after_cr = text.ends_with('\r') && end == buffer.len();
@@ -256,6 +274,30 @@ mod tests {
     fn cr_lf_and_crlf_end_a_line() {
         assert_reads(b"a\rb\rc", Delimiter::LineBreak, &["a", "b", "c"]);
         assert_reads(b"a\r\rb\r\n\r\nc\n\rd\r", Delimiter::LineBreak, &["a", "-", "b", "-", "c", "-", "d"]);
+    }
+
+    /// Blocks with and without plain lines, of all ends of lines, give what the definition of a line says.
+    #[test]
+    fn plain_and_other_lines_of_one_block_are_read_alike() {
+        let texts = ["https://www.example.com/a", "https://www.example.com/ü", " /./b ", "# c", "", "d e"];
+        let ends = ["\n", "\r\n", "\r"];
+        let lines = || texts.iter().flat_map(|text| ends.map(|end| (*text, end)));
+        for ((first, first_end), (second, second_end)) in
+            lines().flat_map(|one| lines().map(move |two| (one, two)))
+        {
+            for (third, third_end) in lines() {
+                let list = [first, first_end, second, second_end, third, third_end].concat();
+                let unified = list.replace("\r\n", "\n").replace('\r', "\n");
+                let expected: Vec<String> = unified
+                    .lines()
+                    .map(|line| match line.trim() {
+                        entry if entry.is_empty() || entry.starts_with('#') => "-".to_owned(),
+                        entry => entry.to_owned(),
+                    })
+                    .collect();
+                assert_eq!(read_as(list.as_bytes(), Delimiter::LineBreak, 1 << 16), expected, "{list:?}");
+            }
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct KeyId {
 impl UnsentKeys {
     /// Adds a key. Returns `false` if it is already known.
     pub(super) fn insert(&mut self, text: SharedText) -> bool {
-        let hash = self.hasher.hash_one(&text);
+        let hash = self.hasher.hash_one(text.as_bytes());
         match self.keys.entry(hash, |known| known.text == text, |known| known.id.hash) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {

@@ -103,6 +103,21 @@ impl File {
         &self.url
     }
 
+    /// What the same files have in common, with headers.
+    #[cold]
+    fn key_with_headers(&self) -> SharedText {
+        // The order of the headers and the case of their names make no difference.
+        let mut headers: Vec<(String, &str)> =
+            self.headers.iter().map(|header| (header.name().to_ascii_lowercase(), header.value())).collect();
+        headers.sort_unstable();
+        let mut key = self.url.as_str().to_owned();
+        for (name, value) in headers {
+            // Neither a URL nor a header has a line break, so that these cannot run into each other.
+            key.extend(["\n", &name, "\n", value]);
+        }
+        key.into()
+    }
+
     /// The headers of its cache key, in the given order.
     #[must_use]
     pub fn headers(&self) -> &[CacheKeyHeader] {
@@ -120,6 +135,7 @@ fn is_object(text: &str) -> bool {
 }
 
 impl From<PurgeUrl> for File {
+    #[inline]
     fn from(url: PurgeUrl) -> Self {
         Self { url, headers: Box::default() }
     }
@@ -145,23 +161,19 @@ impl TargetKind for File {
         }
     }
 
-    fn encoded_bytes(&self) -> (usize, usize) {
-        let url = if self.url.needs_escape() {
+    #[inline]
+    fn string_bytes(&self) -> usize {
+        if self.url.needs_escape() {
             json_string_bytes(self.url.as_str())
         } else {
-            self.url.shared().len() + 2
-        };
-        if self.headers.is_empty() {
-            return (url, url + r#"{"url":}"#.len());
+            self.url.shared().len() + r#""""#.len()
         }
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|header| json_string_bytes(header.name()) + json_string_bytes(header.value()) + 2)
-            .sum();
-        // There is a comma between two headers, so one less than was counted.
-        let object = url + r#"{"url":,"headers":{}}"#.len() + headers - 1;
-        (url, object)
+    }
+
+    #[inline]
+    fn header_bytes(&self) -> usize {
+        // Nearly no file has headers.
+        if self.headers.is_empty() { 0 } else { header_bytes(&self.headers) }
     }
 
     fn write<S: SerializeSeq>(&self, objects: bool, sequence: &mut S) -> Result<(), S::Error> {
@@ -172,20 +184,9 @@ impl TargetKind for File {
         }
     }
 
+    #[inline]
     fn key(&self) -> SharedText {
-        if self.headers.is_empty() {
-            return self.url.shared().clone();
-        }
-        // The order of the headers and the case of their names make no difference.
-        let mut headers: Vec<(String, &str)> =
-            self.headers.iter().map(|header| (header.name().to_ascii_lowercase(), header.value())).collect();
-        headers.sort_unstable();
-        let mut key = self.url.as_str().to_owned();
-        for (name, value) in headers {
-            // Neither a URL nor a header has a line break, so that these cannot run into each other.
-            key.extend(["\n", &name, "\n", value]);
-        }
-        key.into()
+        if self.headers.is_empty() { self.url.shared().clone() } else { self.key_with_headers() }
     }
 
     fn unescaped(&self) -> Option<&str> {
@@ -206,6 +207,16 @@ impl TargetKind for File {
             header.warnings(warn);
         }
     }
+}
+
+/// The number of bytes of headers in an object.
+#[cold]
+fn header_bytes(headers: &[CacheKeyHeader]) -> usize {
+    let of_one = |header: &CacheKeyHeader| {
+        json_string_bytes(header.name()) + ":".len() + json_string_bytes(header.value()) + ",".len()
+    };
+    // There is no comma after the last.
+    r#","headers":{}"#.len() + headers.iter().map(of_one).sum::<usize>() - ",".len()
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::InvalidInput;
-use crate::bytes::{self, AMPERSAND, DOT, ESCAPED, HOST, MARK, UNPRINTABLE};
+use crate::bytes::{self, AMPERSAND, DOT, ESCAPED, HOST, MARK, SLASH_DOT, UNPRINTABLE};
 use crate::shared_text::SharedText;
 use crate::target::{
     Host, Warning, cure_of_character, forbidden, forbidden_among, name_of, not_in_host, warn_of_dot_segment,
@@ -19,13 +19,9 @@ use crate::text::{is_invisible, quote};
 /// - Its bytes are as given: nothing is rewritten, normalized, decoded or encoded, because they are the cache key.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PurgeUrl {
+    /// With the classes of its bytes, so that they need not be computed again.
     text: SharedText,
-    /// The classes of its bytes, so that they need not be computed again: [`bytes::sorts`], and [`SLASH_DOT`].
-    sorts: u8,
 }
-
-/// The text contains `/.`, so it may have a segment `.` or `..`.
-const SLASH_DOT: u8 = 1 << 7;
 
 impl PurgeUrl {
     /// Parses a URL.
@@ -35,7 +31,7 @@ impl PurgeUrl {
     /// [`InvalidInput`] if there is no `http` or `https`, no host, or a character or a port that no request can contain.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let sorts = check(text)?;
-        Ok(Self { text: text.into(), sorts })
+        Ok(Self { text: SharedText::from(text).with_sorts(sorts) })
     }
 
     /// The same, sharing the text.
@@ -45,8 +41,25 @@ impl PurgeUrl {
     /// As with [`parse`](Self::parse).
     #[inline]
     pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidInput> {
+        if Self::is_plain_line(text) {
+            return Ok(Self { text: text.clone() });
+        }
         let sorts = check(text)?;
-        Ok(Self { text: text.clone(), sorts })
+        Ok(Self { text: text.clone().with_sorts(sorts) })
+    }
+
+    /// Returns the URL of a plain line that starts with a lower-case scheme and a plain host, or the text if it is
+    /// anything else.
+    #[inline]
+    pub(crate) fn from_plain_line(text: SharedText) -> Result<Self, SharedText> {
+        if Self::is_plain_line(&text) { Ok(Self { text }) } else { Err(text) }
+    }
+
+    #[inline]
+    fn is_plain_line(text: &SharedText) -> bool {
+        let bytes = text.as_bytes();
+        let rest = bytes.strip_prefix(b"https://").or_else(|| bytes.strip_prefix(b"http://"));
+        text.sorts() == 0 && rest.is_some_and(bytes::has_plain_host)
     }
 
     /// The URL, byte for byte as given.
@@ -61,12 +74,12 @@ impl PurgeUrl {
 
     /// Returns whether there is nothing in it that could be odd: see [`MARK`] and [`AMPERSAND`].
     pub(crate) const fn is_plain(&self) -> bool {
-        self.sorts & (UNPRINTABLE | MARK | AMPERSAND | SLASH_DOT) == 0
+        self.text.sorts() & (UNPRINTABLE | MARK | AMPERSAND | SLASH_DOT) == 0
     }
 
     /// Returns whether JSON needs escapes for it.
     pub(crate) const fn needs_escape(&self) -> bool {
-        self.sorts & ESCAPED != 0
+        self.text.sorts() & ESCAPED != 0
     }
 
     /// Its host, without user and port; an IPv6 address has its brackets.
@@ -76,11 +89,11 @@ impl PurgeUrl {
     }
 
     pub(super) fn warnings(&self, warn: &mut dyn FnMut(Warning)) {
-        if self.sorts & SLASH_DOT != 0 {
+        if self.text.sorts() & SLASH_DOT != 0 {
             let path = self.text.split(['?', '#']).next().unwrap_or_default();
             warn_of_dot_segment(path, warn);
         }
-        if self.sorts & MARK != 0 {
+        if self.text.sorts() & MARK != 0 {
             if self.text.contains('*') {
                 warn(Warning::WildcardInUrl);
             }
@@ -92,10 +105,10 @@ impl PurgeUrl {
                 warn(Warning::UserInfo);
             }
         }
-        if self.sorts & AMPERSAND != 0 && self.text.contains("&amp;") {
+        if self.text.sorts() & AMPERSAND != 0 && self.text.contains("&amp;") {
             warn(Warning::EscapedAmpersand);
         }
-        if self.sorts & UNPRINTABLE != 0 {
+        if self.text.sorts() & UNPRINTABLE != 0 {
             warn_of_invisible("URL", &self.text, warn);
             if !self.host().is_ascii() {
                 warn(Warning::HostNotAscii);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use cfcache_model::diagnose::{self, Problem, diagnose};
 use cfcache_model::id::AccountId;
 use cfcache_model::target::{CacheKeyHeader, File, Kind, Target};
-use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
+use cfcache_model::{EnvironmentId, PurgeBody, SharedText, ZoneId};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -440,6 +440,45 @@ fn assert_terminal_safe(text: &str) {
 
 proptest! {
     #![proptest_config(config())]
+
+    /// A line of a scanned list is parsed like a text of its own, whatever the lines around it contain.
+    #[test]
+    fn the_lines_of_a_list_are_parsed_like_single_texts(
+        texts in prop::collection::vec(
+            prop_oneof![
+                4 => "https?://[a-z0-9._-]{1,12}(\\.example)?[/?][a-z0-9/._~=%:;-]{0,40}",
+                1 => "https://[a-z.]{50,70}/a{0,20}",
+                1 => any_text(),
+            ],
+            1..6,
+        ),
+    ) {
+        let list = SharedText::from_lines(&texts.join("\n"));
+        let mut start = 0;
+        for text in list.split('\n') {
+            let line = list.line(start);
+            start += text.len() + 1;
+            prop_assert_eq!(&*line, text);
+            for kind in Kind::ALL {
+                let (shared, alone) = (Target::parse_shared(*kind, &line), Target::parse(*kind, text));
+                prop_assert_eq!(&shared, &alone);
+                let plain = Target::from_plain_line(*kind, line.clone()).ok();
+                prop_assert!(plain.is_none() || plain == alone.clone().ok() && list.has_plain_lines());
+                if let (Ok(shared), Ok(alone)) = (shared, alone) {
+                    let warnings = |target: &Target| {
+                        let mut warnings = Vec::new();
+                        target.warnings(&mut |warning| warnings.push(warning));
+                        warnings
+                    };
+                    prop_assert_eq!(warnings(&shared), warnings(&alone));
+                    prop_assert_eq!(shared.is_plain(), alone.is_plain());
+                    prop_assert!(!shared.is_plain() || warnings(&shared).is_empty());
+                    let [shared, alone] = [shared, alone].map(|one| PurgeBody::from_targets([one]).unwrap().to_json());
+                    prop_assert_eq!(shared, alone);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_valid_target_keeps_its_text(kind in any_kind(), text in any_text()) {
