@@ -265,7 +265,7 @@ impl<'a> RunObserver<'a> {
         if self.zones.is_empty() { &mut self.report } else { &mut self.zones[scope] }
     }
 
-    fn ended(&mut self, outcome: &Outcome<'_>) {
+    fn ended(&mut self, outcome: &Outcome) {
         if let Some(ended) = self.ended.get_mut(outcome.scope) {
             *ended = self.started.elapsed();
         }
@@ -274,7 +274,7 @@ impl<'a> RunObserver<'a> {
         {
             self.recording = self.recording.saturating_sub(1);
         }
-        let item_error = outcome.result.err().map(|error| self.failed(outcome, error));
+        let item_error = outcome.result.as_ref().err().map(|error| self.failed(outcome, error));
         let console = self.console;
         console.batch(&BatchEvent {
             event: "batch",
@@ -288,7 +288,7 @@ impl<'a> RunObserver<'a> {
         });
     }
 
-    fn failed(&mut self, outcome: &Outcome<'_>, error: &Error) -> ItemError {
+    fn failed(&mut self, outcome: &Outcome, error: &Error) -> ItemError {
         // A user who interrupts twice does not wait for requests in flight, so this is not a network problem.
         let exit = if self.interrupted { Exit::Interrupted } else { Exit::from(error.kind()) };
         self.exit = self.exit.or(exit);
@@ -431,7 +431,7 @@ impl Observer for RunObserver<'_> {
         self.console.event(&event);
     }
 
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         let journal = self.journal.as_mut().filter(|_| outcome.result.is_ok())?;
         let entries = outcome.batch.entries();
         let (first, last) = (entries.first()?, entries.last()?);

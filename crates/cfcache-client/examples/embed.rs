@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;
     let run = PurgeScope::new(Action::Purge, zone, Kind::Files, BatchLimits::from_plan(limits, Kind::Files));
     let mut watch = |event: Event<'_>| match event {
-        Event::Ended(outcome) => match outcome.result {
+        Event::Ended(outcome) => match &outcome.result {
             Ok(()) => println!("batch {}: {} accepted", outcome.number, outcome.batch.len()),
             Err(error) => println!("batch {}: {error}", outcome.number),
         },

@@ -389,7 +389,7 @@ impl<O: Observer> Observer for Borrowed<'_, O> {
         self.observer.on(event);
     }
 
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         self.observer.record(outcome)
     }
 }

@@ -35,7 +35,7 @@ pub trait Observer {
     ///   job down but blocks nothing.
     /// - If it fails, an accepted batch fails with [`ErrorCause::Unrecorded`], and the job stops: nothing more is sent,
     ///   and requests in flight are awaited and recorded.
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         let _ = outcome;
         None
     }
@@ -117,7 +117,7 @@ pub enum Event<'a> {
         entries: usize,
     },
     /// A batch has ended.
-    Ended(Outcome<'a>),
+    Ended(&'a Outcome),
     /// A scope was stopped; the rest of it will not be sent.
     Stopped {
         /// The scope; `None` for all scopes.
@@ -189,17 +189,17 @@ impl fmt::Debug for Exchange<'_> {
 /// The outcome of a batch.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Outcome<'a> {
+pub struct Outcome {
     /// The index of the scope in the job.
     pub scope: usize,
     /// The number of the batch in its scope, counted from 0 in the order of creation.
     pub number: u64,
     /// The batch.
-    pub batch: &'a Batch,
+    pub batch: Batch,
     /// How many times it was sent.
     pub attempts: u32,
     /// The time from the first attempt to the end.
     pub elapsed: Duration,
     /// `Ok` only if the API accepted the batch.
-    pub result: Result<(), &'a Error>,
+    pub result: Result<(), Error>,
 }

@@ -459,7 +459,7 @@ impl Worker {
         let targets: Vec<Entry> = targets.collect();
         let mut observer = |event: Event<'_>| {
             if let Event::Ended(outcome) = event {
-                let each = match outcome.result {
+                let each = match &outcome.result {
                     Ok(()) => EntryOutcome::Accepted,
                     Err(error) => {
                         sent.record(error);

@@ -354,7 +354,7 @@ impl Observer for Collector {
             #[cfg(feature = "verify")]
             Event::Ended(Outcome { scope, batch, result: Ok(()), .. }) => {
                 if let Some(accepted) = &mut self.accepted {
-                    accepted.accept(scope, batch.entries());
+                    accepted.accept(*scope, batch.entries());
                 }
             }
             Event::Ended(Outcome { batch, result: Err(error), .. }) => {
@@ -375,9 +375,9 @@ impl Observer for Collector {
         }
     }
 
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         self.outcomes.as_ref()?;
-        let status = || match outcome.result {
+        let status = || match &outcome.result {
             Ok(()) => EntryStatus::Accepted,
             Err(error) => EntryStatus::Failed {
                 kind: error.kind(),

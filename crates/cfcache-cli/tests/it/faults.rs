@@ -337,8 +337,9 @@ impl Observer for RunLog {
                 assert_eq!(tries.len(), exchange.operation.attempt as usize, "batch {batch}");
             }
             Event::Ended(outcome) => {
-                let result = outcome.result.map_err(|error| Failed { unclear: error.is_unclear() });
-                for item in items(outcome.batch) {
+                let result =
+                    outcome.result.as_ref().copied().map_err(|error| Failed { unclear: error.is_unclear() });
+                for item in items(&outcome.batch) {
                     let before = self.ends.insert(item, Ended { batch: outcome.number, result });
                     assert!(before.is_none(), "{item} ended twice");
                 }
@@ -351,7 +352,7 @@ impl Observer for RunLog {
         }
     }
 
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         if outcome.result.is_ok() {
             self.recorded = outcome.number;
             let tries = &self.tries[&outcome.number];

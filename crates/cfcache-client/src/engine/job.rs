@@ -83,7 +83,7 @@ pub struct PurgeJob<O> {
     is_finished: bool,
     records: bool,
     /// Outcomes that have not been recorded.
-    unrecorded: BTreeMap<u64, Completed>,
+    unrecorded: BTreeMap<u64, Outcome>,
     /// Those whose recording has not started.
     to_record: VecDeque<u64>,
     outcomes: u64,
@@ -126,33 +126,6 @@ struct PendingBatch {
 impl core::fmt::Debug for PendingBatch {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("PendingBatch").field("number", &self.number).finish_non_exhaustive()
-    }
-}
-
-/// A batch that has ended and waits to be recorded.
-#[derive(Debug)]
-struct Completed {
-    scope: usize,
-    number: u64,
-    batch: Batch,
-    attempts: u32,
-    elapsed: Duration,
-    result: Result<(), Error>,
-}
-
-impl Completed {
-    const fn outcome(&self) -> Outcome<'_> {
-        Outcome {
-            scope: self.scope,
-            number: self.number,
-            batch: &self.batch,
-            attempts: self.attempts,
-            elapsed: self.elapsed,
-            result: match &self.result {
-                Ok(()) => Ok(()),
-                Err(error) => Err(error),
-            },
-        }
     }
 }
 
@@ -450,7 +423,7 @@ impl<O: Observer> PurgeJob<O> {
         let cause = ErrorCause::Misplaced(InvalidBatch::Mixed { first, second });
         let result = Err(Error::new(state.descriptor, cause));
         let number = state.number();
-        self.complete(Completed { scope, number, batch, attempts: 0, elapsed: Duration::ZERO, result });
+        self.complete(Outcome { scope, number, batch, attempts: 0, elapsed: Duration::ZERO, result });
     }
 
     /// Encodes a request to send; returns `None` if it cannot be encoded, which ends it.
@@ -574,7 +547,7 @@ impl<O: Observer> PurgeJob<O> {
                 None
             }
         };
-        self.complete(Completed { scope, number, batch, attempts, elapsed, result });
+        self.complete(Outcome { scope, number, batch, attempts, elapsed, result });
         if let Some(stop) = stop {
             self.scopes[scope].scheduler.stop(stop);
         }
@@ -630,60 +603,60 @@ impl<O: Observer> PurgeJob<O> {
             let PurgeBody::Batch(batch) = ended.request.body else { continue };
             let (attempts, elapsed) = (ended.attempts, ended.elapsed);
             let number = ended.request.number;
-            self.complete(Completed { scope, number, batch, attempts, elapsed, result: Err(error) });
+            self.complete(Outcome { scope, number, batch, attempts, elapsed, result: Err(error) });
         }
         self.progress();
     }
 
     /// Ends a batch, which then waits to be recorded if necessary.
-    fn complete(&mut self, completed: Completed) {
+    fn complete(&mut self, outcome: Outcome) {
         if self.records {
             self.to_record.push_back(self.outcomes);
-            self.unrecorded.insert(self.outcomes, completed);
+            self.unrecorded.insert(self.outcomes, outcome);
             self.outcomes += 1;
         } else {
-            self.count(&completed);
+            self.count(&outcome);
         }
     }
 
-    fn count(&mut self, completed: &Completed) {
-        let entries = completed.batch.len() as u64;
-        for summary in [&mut self.scopes[completed.scope].summary, &mut self.total] {
+    fn count(&mut self, outcome: &Outcome) {
+        let entries = outcome.batch.len() as u64;
+        for summary in [&mut self.scopes[outcome.scope].summary, &mut self.total] {
             summary.batches += 1;
-            if completed.result.is_ok() {
+            if outcome.result.is_ok() {
                 summary.accepted += entries;
             } else {
                 summary.failed += entries;
             }
         }
-        self.observer.on(Event::Ended(completed.outcome()));
+        self.observer.on(Event::Ended(outcome));
     }
 
     /// The outcome with that number, as long as it has not been recorded.
     #[must_use]
-    pub fn outcome(&self, outcome: u64) -> Option<Outcome<'_>> {
-        self.unrecorded.get(&outcome).map(Completed::outcome)
+    pub fn outcome(&self, number: u64) -> Option<&Outcome> {
+        self.unrecorded.get(&number)
     }
 
     /// Starts recording an outcome ([`Observer::record`]).
-    pub fn record(&mut self, outcome: u64) -> Option<Recording> {
-        let completed = self.unrecorded.get(&outcome)?;
-        self.observer.record(&completed.outcome())
+    pub fn record(&mut self, number: u64) -> Option<Recording> {
+        let outcome = self.unrecorded.get(&number)?;
+        self.observer.record(outcome)
     }
 
     /// Reports whether an outcome was recorded.
-    pub fn on_recorded(&mut self, outcome: u64, result: Result<(), RecordError>) {
-        let Some(mut completed) = self.unrecorded.remove(&outcome) else { return };
-        let descriptor = self.scopes[completed.scope].descriptor;
+    pub fn on_recorded(&mut self, number: u64, result: Result<(), RecordError>) {
+        let Some(mut outcome) = self.unrecorded.remove(&number) else { return };
+        let descriptor = self.scopes[outcome.scope].descriptor;
         let is_recorded = result.is_ok();
         if let Err(source) = result
-            && completed.result.is_ok()
+            && outcome.result.is_ok()
         {
-            let (attempts, elapsed) = (completed.attempts, completed.elapsed);
+            let (attempts, elapsed) = (outcome.attempts, outcome.elapsed);
             let cause = ErrorCause::Unrecorded(source);
-            completed.result = Err(Error { attempts, elapsed, ..Error::new(descriptor, cause) });
+            outcome.result = Err(Error { attempts, elapsed, ..Error::new(descriptor, cause) });
         }
-        self.count(&completed);
+        self.count(&outcome);
         if !is_recorded {
             self.stop(Stop::Observer);
         }

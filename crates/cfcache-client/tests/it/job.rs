@@ -51,7 +51,8 @@ impl Observer for Fates {
             Event::Duplicates { entries, .. } => self.end(entries, Fate::Duplicate),
             Event::Skipped { entries, .. } => self.end(entries, Fate::Skipped),
             Event::Ended(Outcome { batch, result, .. }) => {
-                let failed = result.err().map(|error| Fate::Failed(error.kind(), error.is_unclear()));
+                let failed =
+                    result.as_ref().err().map(|error| Fate::Failed(error.kind(), error.is_unclear()));
                 self.end(batch.entries(), failed.unwrap_or(Fate::Accepted));
             }
             Event::Stopped { scope, stop } => self.stops.push((scope, stop)),

@@ -160,8 +160,8 @@ impl Observer for Diary {
                     entries: outcome.batch.entries().iter().map(texts).collect(),
                     ordinals: outcome.batch.entries().iter().map(|entry| entry.ordinal).collect(),
                     attempts: outcome.attempts,
-                    error: outcome.result.err().map(|error| (error.kind(), error.is_unclear())),
-                    text: outcome.result.err().map(ToString::to_string).unwrap_or_default(),
+                    error: outcome.result.as_ref().err().map(|error| (error.kind(), error.is_unclear())),
+                    text: outcome.result.as_ref().err().map(ToString::to_string).unwrap_or_default(),
                 });
             }
             Event::Stopped { stop, .. } => self.stops.push(stop),
@@ -170,7 +170,7 @@ impl Observer for Diary {
         }
     }
 
-    fn record(&mut self, outcome: &Outcome<'_>) -> Option<Recording> {
+    fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         let Ok(()) = outcome.result else { return None };
         if self.pages == Some(0) {
             return Some(Box::pin(async { Err("the disk is full".into()) }));
