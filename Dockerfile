@@ -1,10 +1,10 @@
-# Two images, each of a static binary, the roots of the public certificate authorities, and nothing else:
+# Two images, each with only a static binary and the public root certificates:
 #
 #   docker build --target cfcache --tag cfcache .
 #   docker build --target cfcache-queue --tag cfcache-queue .
 #
-# `cargo xtask dist` follows these steps as far as they go without an engine: it puts the files of each image together, and
-# runs the binary among them as the image's user.
+# `cargo xtask dist` follows these steps without a container engine: it collects the files of each image, and runs the
+# binary with only these files as the image's user.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="cfcache" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build-cfcache /out/cfcache /cfcache
-# What `purge changed` remembers is below /data: mount something there that is kept.
+# The state of `purge changed` is below /data: mount a persistent volume there.
 ENV XDG_STATE_HOME=/data
 WORKDIR /data
 USER 65532:65532
@@ -39,13 +39,13 @@ LABEL org.opencontainers.image.title="cfcache-queue" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build-cfcache-queue /out/cfcache-queue /cfcache-queue
-# Without DATABASE_URL the queue is a file below /data: mount something there that is kept.
+# Without DATABASE_URL the queue is a file below /data: mount a persistent volume there.
 ENV XDG_STATE_HOME=/data
 VOLUME /data
 WORKDIR /data
 USER 65532:65532
 ENTRYPOINT ["/cfcache-queue"]
-# A loopback address of a container is reached by nobody. Who may ask for what is in the file, which is mounted there:
-# without one the queue refuses to listen for other machines.
+# Nobody can reach a loopback address of a container. The mounted file contains the sources and their permissions;
+# without sources the queue refuses to listen for other machines.
 EXPOSE 8789 8790
 CMD ["serve", "--config", "/etc/cfcache-queue.toml", "--listen", "0.0.0.0:8789", "--admin-listen", "0.0.0.0:8790"]

@@ -1,4 +1,4 @@
-"""Drives every cache endpoint of the vendor's SDK against emulators, and writes down what it sends.
+"""Drives every cache endpoint of the vendor's SDK against emulators, and records its requests.
 
 `cargo xtask conformance` starts this, with a file for the requests, the base URLs of four emulators, the address of the
 first one's edge, and the port that this script has to serve as the origin of that edge:
@@ -32,7 +32,7 @@ ACCOUNT = "01a7362d577a6c3019a474fd6f485823"
 STAGING = "4e9f1d2a7b8c3f60a5d4e3c2b1a09f"
 DEVELOPMENT = "8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"
 TOKEN = "0123456789abcdefghijklmnopqrstuvwxyzABCD"
-"""No secret: the emulators take any token of a valid form, but for the one that knows another."""
+"""Not a secret: the emulators accept any token of a valid form, except the one with a configured token."""
 
 BASE_PATH = "/client/v4"
 
@@ -46,7 +46,7 @@ def case(function):
 
 
 class Desk:
-    """The SDK at each of the emulators, and the record of what it sends."""
+    """The SDK for each of the emulators, and the record of its requests."""
 
     def __init__(self, record, urls):
         self.record = record
@@ -65,7 +65,7 @@ class Desk:
             setattr(self, name, client)
 
     def write(self, response):
-        """Writes a request down, when its answer is there, unless the same was written."""
+        """Records a request after its answer, unless the same one was recorded."""
         if self.operation is None:
             return
         request = response.request
@@ -84,7 +84,7 @@ class Desk:
             self.record.write(text + "\n")
 
     def call(self, operation, arguments, function, *positional, **named):
-        """Calls the SDK for what the model calls by that name, with those arguments."""
+        """Calls the SDK's function for an operation of the model, with these arguments."""
         self.operation, self.arguments = operation, arguments
         try:
             return function(*positional, **named)
@@ -92,7 +92,7 @@ class Desk:
             self.operation, self.arguments = None, {}
 
     def refused(self, kind, code, operation, arguments, function, *positional, **named):
-        """Calls the SDK for what must be refused: with that class of error, and that code."""
+        """Calls the SDK for a request that must be refused with this class of error and this code."""
         try:
             result = self.call(operation, arguments, function, *positional, **named)
         except cloudflare.APIStatusError as error:
@@ -104,12 +104,12 @@ class Desk:
 
 
 def equal(found, expected):
-    """Compares, and says what differs."""
+    """Compares two values, and reports differences."""
     assert found == expected, f"{found!r} in place of {expected!r}"
 
 
 def purges(desk, action, scope, environment=None):
-    """Every body that a purge can have, and what it must not have."""
+    """Every kind of purge body, and invalid ones."""
     cache = desk.enterprise.cache
     suffix = "_environment" if environment else ""
     function = getattr(cache, f"{action}{suffix}")
@@ -197,7 +197,7 @@ def the_sdk_repeats_what_failed(desk):
 
 
 SWITCHES = {
-    # What the model calls it, and: its id, and the smallest plan that has it.
+    # The model's name, with the id and the smallest plan that has it.
     "cache_reserve": ("cache_reserve", "pro"),
     "regional_tiered_cache": ("tc_regional", "enterprise"),
     "smart_tiered_cache": ("tiered_cache_smart_topology_enable", "free"),
@@ -221,7 +221,7 @@ def switch(client, name):
 
 
 def switched(name):
-    """Reads and sets a switch, where the plan has it and where not, and where the zone is another's."""
+    """Reads and sets a switch: with and without the plan, and for a zone of another account."""
     wire_id, plan = SWITCHES[name]
 
     def run(desk):
@@ -381,7 +381,7 @@ def one_cloud_region(desk):
         assert isinstance(stored.modified_on, datetime), stored
         equal(desk.call("delete_cloud_region", one, regions.delete, ip, zone_id=ZONE).origin_ip, told)
     desk.refused(bad, 1157, *put("192.0.2.1", "aws", "nowhere-1"))
-    # What the model does not write: an address in another form, two addresses, and another vendor.
+    # Requests that the model never writes: an address in another form, two addresses, and another vendor.
     _, _, function = put("2001:0DB8:0::1", "gcp", "europe-west1")
     equal(desk.call(None, {}, function).origin_ip, "2001:db8::1")
     desk.call("delete_cloud_region", {"origin_ip": "2001:db8::1"}, regions.delete, "2001:db8::1", zone_id=ZONE)
@@ -422,7 +422,7 @@ def many_cloud_regions(desk):
         cloudflare.BadRequestError, 1146, None, {}, regions.list, zone_id=ZONE, page=1, per_page=101
     )
     equal(error.errors[0].message, "invalid per_page parameter, must be between 1 and 100")
-    # The SDK has no way to say which; the schema asks for a body, and without one nothing can be meant.
+    # The SDK cannot say which mappings to delete; the schema requires a body, and without one the request is meaningless.
     desk.refused(cloudflare.BadRequestError, 1146, None, {}, regions.bulk_delete, zone_id=ZONE)
     gone = ["10.0.0.0", "10.0.0.1", "192.0.2.77"]
     delete = partial(regions.bulk_delete, zone_id=ZONE, extra_body=gone)
@@ -489,7 +489,7 @@ def token_verification(desk):
 
 
 class Origin(BaseHTTPRequestHandler):
-    """A site with one page, which never changes, so that it can be revalidated."""
+    """A site with one page that never changes, so that it can be revalidated."""
 
     protocol_version = "HTTP/1.1"
 
@@ -507,7 +507,7 @@ class Origin(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @case
@@ -540,14 +540,14 @@ def what_is_purged_is_gone_from_the_edge(desk):
                     arguments = named | {"body": json.dumps(body)}
                     desk.call(f"{action}_{scope}_cache", arguments, function, **place, **body)
                     equal((body, visit(environment)), (body, gone))
-                    # Everything of the zone is everything of all its environments.
+                    # Everything in the zone includes all its environments.
                     is_all = environment is None and "purge_everything" in body
                     equal((body, visit(other)), (body, gone if is_all else "HIT"))
         origin.shutdown()
 
 
 def main():
-    """Runs every case, and says how it went."""
+    """Runs every case, and reports the results."""
     path, urls = sys.argv[1], dict(pair.split("=", 1) for pair in sys.argv[2:])
     failed = 0
     with open(path, "w", encoding="utf-8") as record:
@@ -555,7 +555,7 @@ def main():
         for function in CASES:
             try:
                 function(desk)
-            except Exception as error:  # Whatever it is, the other cases are worth running.
+            except Exception as error:  # The other cases are run after any error.
                 failed += 1
                 print(f"FAILED {function.__name__}: {type(error).__name__}: {error}")
             else:

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Installs cfcache, checked against a digest, and purges what the inputs (`INPUT_*`) name. It is what the GitHub Action
-# runs, and the GitLab component. Needs bash, curl, tar, awk and sha256sum or shasum. Exits with cfcache's code; 2 is wrong
-# usage, as it is there.
+# Installs cfcache, checks its digest, and purges the targets of the inputs (`INPUT_*`). The GitHub Action runs this
+# script, and so does the GitLab component. Needs bash, curl, tar, awk and sha256sum or shasum. Exits with cfcache's
+# exit code; 2 is a usage error, as in cfcache.
 set -euo pipefail
 
 # --- The runner -------------------------------------------------------------------------------------------------------
 
-# Only GitHub's runner reads workflow commands; elsewhere they would be lines of the log, the token's mask among them.
+# Only GitHub's runner interprets workflow commands; elsewhere they would appear in the log, including the token's mask.
 is_github=no
 if [[ ${GITHUB_ACTIONS-} == true ]]; then is_github=yes; fi
 
-# A path as this shell has it: on Windows, the runner's begin with a drive, which tar takes for a host.
+# Converts a path for this shell: on Windows, the runner's paths start with a drive, which tar interprets as a host.
 here_path() {
   if command -v cygpath >/dev/null; then cygpath --unix "$1"; else printf '%s' "$1"; fi
 }
 
-# A path as the runner has it.
+# Converts a path for the runner.
 runner_path() {
   if command -v cygpath >/dev/null; then cygpath --windows "$1"; else printf '%s' "$1"; fi
 }
 
-# A value in a workflow command: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
+# Escapes a value for a workflow command: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions
 escaped() {
   local text=$1
   text=${text//'%'/%25}
@@ -29,7 +29,7 @@ escaped() {
   printf '%s' "$text"
 }
 
-# Tells an error or a notice.
+# Shows an error or a notice.
 tell() {
   if [[ $is_github == yes ]]; then
     echo "::$1 title=cfcache::$(escaped "$2")"
@@ -48,20 +48,20 @@ notice() {
 }
 
 temporary=$(here_path "${RUNNER_TEMP:-${TMPDIR:-/tmp}}")
-# Nobody else on the machine can write there. The report stays, and what is in `work` does not.
+# Only this user can write there. The report is kept, and `work` is deleted.
 kept=$(mktemp -d "$temporary/cfcache.XXXXXX") || fail 2 "cannot make a folder in $temporary"
 work=$kept/work
 mkdir "$work"
 trap 'rm -rf "$work"; rmdir "$kept" 2>/dev/null || true' EXIT
 
-# Ends a run that has nothing to purge, and may.
+# Ends a run that has nothing to purge, if this is allowed.
 end_empty() {
   notice "$1"
   printf 'accepted=0\nfailed=0\nrequests=0\n' >>"${GITHUB_OUTPUT:-/dev/null}"
   exit 0
 }
 
-# Whether a value is more than blanks.
+# Returns whether a value contains more than blanks.
 given() {
   [[ $1 == *[![:space:]]* ]]
 }
@@ -76,11 +76,11 @@ check_switch() {
 
 # --- Inputs -----------------------------------------------------------------------------------------------------------
 
-# Takes a name that other actions read from the environment.
+# Accepts a variable name that other actions use.
 adopt() {
   local ours=$1 theirs=$2 instead=$3
   if ! given "${!ours-}" && given "${!theirs-}"; then
-    notice "took $theirs from the environment; $instead says the same here"
+    notice "used $theirs from the environment; this action's own name for it is $instead"
     printf -v "$ours" '%s' "${!theirs}"
   fi
 }
@@ -95,7 +95,7 @@ fi
 token=${INPUT_API_TOKEN-}
 given "$token" || token=${CLOUDFLARE_API_TOKEN-}
 if given "$token" && [[ $is_github == yes ]]; then
-  # The runner takes each line of a secret for one.
+  # The runner masks each line of a secret separately.
   while IFS= read -r line; do
     if given "$line"; then echo "::add-mask::$(escaped "$line")"; fi
   done <<<"$token"
@@ -106,7 +106,7 @@ check_switch warm "${INPUT_WARM-}"
 check_switch allow-empty "${INPUT_ALLOW_EMPTY-}"
 check_switch setup-only "${INPUT_SETUP_ONLY-}"
 
-# Sets `modes`: the names of the inputs that say what to purge.
+# Sets `modes`: the names of the inputs with targets to purge.
 find_modes() {
   modes=()
   if given "${INPUT_URLS-}"; then modes+=(urls); fi
@@ -122,7 +122,7 @@ find_modes
 if [[ ${INPUT_SETUP_ONLY-} == true ]]; then
   if ((${#modes[@]} > 0)); then fail 2 "setup-only purges nothing, and there is also ${modes[*]}; use two steps"; fi
 else
-  # An input counts more than what is left in an environment.
+  # An input takes precedence over variables that happen to be in the environment.
   if ((${#modes[@]} == 0)); then
     adopt INPUT_URLS PURGE_URLS 'the input urls'
     adopt INPUT_TAGS PURGE_TAGS 'the input tags'
@@ -154,7 +154,7 @@ fi
 
 # --- The binary -------------------------------------------------------------------------------------------------------
 
-# The names of its archives, the best first.
+# The names of possible archives, the preferred one first.
 program=cfcache
 case $(uname -s)-$(uname -m) in
   Linux-x86_64) targets=(x86_64-unknown-linux-musl x86_64-unknown-linux-gnu) ;;
@@ -182,8 +182,8 @@ done
 name=${archive%.tar.gz}
 version=${name#cfcache-}
 version=${version%"-$target"}
-# The digest is part of the place, so that a cache never holds another binary than the one that was checked. Without a
-# cache there is a folder that only this run has: one with a known name could be filled by somebody else.
+# The digest is part of the path, so that a cache never contains another binary than the checked one. Without a
+# cache, a private folder is used, because others could write to a folder with a known name.
 if [[ -n ${RUNNER_TOOL_CACHE-} ]]; then
   folder=$(here_path "$RUNNER_TOOL_CACHE")/cfcache/$version/$digest
 elif [[ ${INPUT_SETUP_ONLY-} == true ]]; then
@@ -192,13 +192,13 @@ else
   folder=$work/bin
 fi
 
-# Puts the binary that was unpacked into a folder. The last step is to rename it, so that what has its name is whole,
-# whatever ends this run or runs beside it.
+# Moves the unpacked binary into a folder. The last step is a rename, so that a file with the final name is always
+# complete, even if this run is killed or another one runs concurrently.
 install_in() {
   local new
   mkdir -p "$1" && new=$(mktemp -d "$1/.new.XXXXXX") || return 1
   if mv "$work/$name/$program" "$new/$program"; then
-    # It may have been installed meanwhile, and be in use: Windows replaces no program that runs.
+    # Another run may have installed it and be using it: Windows does not replace a running program.
     mv -f "$new/$program" "$1/$program" || [[ -x $1/$program ]] || return 1
     rm -rf "$new"
   else
@@ -258,7 +258,7 @@ fi
 if given "${INPUT_AFTER-}"; then arguments+=(--after="$INPUT_AFTER"); fi
 if [[ ${INPUT_WARM-} == true ]]; then arguments+=(--warm); fi
 
-# Lists are read from standard input, so that no name of a file is taken for anything else.
+# Lists are read from standard input, so that file names cannot be misinterpreted.
 entries=$work/entries
 : >"$entries"
 case $mode in
@@ -289,8 +289,8 @@ case $mode in
     ;;
 esac
 
-# A list may hold no entry and not be blank: comments, or the array of a program that found nothing. Lines end as cfcache
-# ends them, with a carriage return alone, too.
+# A list can be empty without being blank: comments, or an empty JSON array. Lines end as in cfcache, including at a
+# single carriage return.
 if [[ ${INPUT_ALLOW_EMPTY-} == true && $mode != changed && $mode != everything ]]; then
   start=$(LC_ALL=C tr '\r' '\n' <"$entries" | LC_ALL=C awk '
     length(start) < 3 && !/^[ \t\v\f]*#/ { gsub(/[ \t\v\f]/, ""); start = start substr($0, 1, 3) }
@@ -300,8 +300,8 @@ if [[ ${INPUT_ALLOW_EMPTY-} == true && $mode != changed && $mode != everything ]
   fi
 fi
 
-# Nothing that cfcache prints is a command of ours, whatever a URL looks like. The runner reads standard error beside
-# standard output, in no order, so that only what goes the way of the pause is within it.
+# Output of cfcache must not be interpreted as commands, whatever a URL contains. The runner reads standard error and
+# standard output in no defined order, so both are redirected to the stream on which commands are paused.
 pause=stop-$RANDOM$RANDOM$RANDOM$RANDOM
 if [[ $is_github == yes ]]; then echo "::stop-commands::$pause"; fi
 code=0
@@ -309,7 +309,7 @@ CLOUDFLARE_API_TOKEN=$token "$folder/$program" "${arguments[@]}" <"$entries" 2>&
   tee "$work/log" || code=${PIPESTATUS[0]}
 if [[ $is_github == yes ]]; then echo "::$pause::"; fi
 
-# A number of the report's own level: it comes before the list of failures, whose quotes are escaped.
+# Returns a number on the top level of the report. It precedes the list of failures, in which quotes are escaped.
 number() {
   local line pattern="\"$1\":([0-9]+)"
   IFS= read -r line <"$report" || true
@@ -329,8 +329,8 @@ accepted=$(number accepted) failed=$(number failed) invalid=$(number invalid) re
   echo "| $mode | $accepted | $failed | $invalid | $requests | $code |"
 } >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
 
-# The first failures of the report, one a line. In JSON a quote within a text is escaped, so what separates the fields
-# stands in no text; escapes other than those of `"` and `\` are shown as they are.
+# Prints the first failures of the report, one per line. JSON escapes quotes within texts, so the text between fields
+# cannot occur in them. Escapes other than those of `"` and `\` are shown unchanged.
 failures() {
   awk -v limit="$1" '
     NR == 1 {
@@ -350,15 +350,15 @@ failures() {
 }
 
 if ((code != 0)); then
-  # The runner shows ten annotations of a step; one is the last.
+  # The runner shows ten annotations of a step, and the last one is needed below.
   while IFS= read -r failure; do
     if [[ -n $failure ]]; then tell error "$failure"; fi
   done < <(failures 9)
-  # Where nothing was begun there is no report, and the log says why.
+  # If nothing was started, there is no report, and the log contains the reason.
   if [[ ! -s $report ]]; then
     log=$(head -n 15 "$work/log")
     fail "$code" "${log#error: }"
   fi
-  fail "$code" "$accepted accepted, $failed failed, $invalid invalid; cfcache ended with exit code $code, and its log says why"
+  fail "$code" "$accepted accepted, $failed failed, $invalid invalid; cfcache ended with exit code $code, see its log"
 fi
 echo "$accepted accepted, in $requests requests"
