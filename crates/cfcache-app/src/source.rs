@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use cfcache_model::SharedText;
-use cfcache_model::endpoint::Action;
 use cfcache_model::plan::Entry;
 use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 
@@ -52,33 +51,15 @@ const SHOWN_ALIKE: usize = 10;
 
 /// All opened inputs.
 pub struct Sources {
-    reading: Reading,
-    parts: Vec<Part>,
+    /// What is read, and how; the arguments are read first.
+    reading: Targets,
+    inputs: Vec<NamedInput>,
     /// The number of entries, if all of them were read, with their digest if requested.
     total: Option<Point>,
 }
 
-/// The settings for reading entries.
-#[derive(Clone)]
-struct Reading {
-    action: Action,
-    kind: Kind,
-    headers: Vec<CacheKeyHeader>,
-    on_invalid: OnInvalid,
-    /// The base URL, if entries may be paths.
-    base: Option<Base>,
-    delimiter: Delimiter,
-    /// Whether a warning makes an entry invalid.
-    is_strict: bool,
-}
-
 /// The number of files that stay open between the two readings; others are opened again.
 const KEPT_OPEN: usize = 16;
-
-enum Part {
-    Arguments(Vec<String>),
-    Input(NamedInput),
-}
 
 /// A list or a sitemap with its name.
 struct NamedInput {
@@ -216,20 +197,13 @@ impl Sources {
         see: Option<&mut dyn FnMut(Target)>,
         console: &dyn Console,
     ) -> Result<Self, Failure> {
-        let Targets { action, kind, headers, on_invalid, base, .. } = targets;
-        let delimiter = if targets.null { Delimiter::Null } else { Delimiter::LineBreak };
-        let is_strict = targets.strict;
-        let reading = Reading { action, kind, headers, on_invalid, base, delimiter, is_strict };
-        let mut parts = Vec::new();
-        if !targets.arguments.is_empty() {
-            parts.push(Part::Arguments(targets.arguments));
-        }
+        let mut inputs = Vec::new();
         for (paths, is_sitemap) in [(&targets.files, false), (&targets.sitemaps, true)] {
             for path in paths {
-                parts.push(Part::Input(NamedInput::find(path, is_sitemap, console)?));
+                inputs.push(NamedInput::find(path, is_sitemap, console)?);
             }
         }
-        let mut sources = Self { reading, parts, total: None };
+        let mut sources = Self { reading: targets, inputs, total: None };
         sources.check(digest, see)?;
         Ok(sources)
     }
@@ -243,27 +217,22 @@ impl Sources {
         let mut check = Check::new(&self.reading, rolling, see);
         let mut can_hold_more = false;
         let mut open = 0;
-        for part in &mut self.parts {
-            match part {
-                Part::Arguments(arguments) => read_arguments(arguments, &mut check)?,
-                Part::Input(NamedInput {
-                    name,
-                    is_sitemap,
-                    input_file: InputFile::Regular { path, file, seal },
-                }) => {
-                    let opened = match file.take() {
-                        Some(opened) => opened,
-                        None => open_again(path.as_deref(), name)?,
-                    };
-                    check.sealer = Some(Sealer::new(&opened));
-                    read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
-                    *seal = check.sealer.take().map(Sealer::finish);
-                    if path.is_none() || open < KEPT_OPEN {
-                        open += 1;
-                        *file = Some(opened);
-                    }
-                }
-                Part::Input(_) => can_hold_more = true,
+        read_arguments(&self.reading.arguments, &mut check)?;
+        for NamedInput { name, is_sitemap, input_file } in &mut self.inputs {
+            let InputFile::Regular { path, file, seal } = input_file else {
+                can_hold_more = true;
+                continue;
+            };
+            let opened = match file.take() {
+                Some(opened) => opened,
+                None => open_again(path.as_deref(), name)?,
+            };
+            check.sealer = Some(Sealer::new(&opened));
+            read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
+            *seal = check.sealer.take().map(Sealer::finish);
+            if path.is_none() || open < KEPT_OPEN {
+                open += 1;
+                *file = Some(opened);
             }
         }
         let Check { entries, invalid, complaints, like, rolling, .. } = check;
@@ -307,8 +276,8 @@ impl Sources {
     }
 
     /// Whether all entries are in memory, so that reading never blocks.
-    pub fn is_at_hand(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Arguments(_)))
+    pub const fn is_at_hand(&self) -> bool {
+        self.inputs.is_empty()
     }
 
     /// Headers for all entries that have no header of the same name.
@@ -325,12 +294,13 @@ impl Sources {
     pub fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
         let reading = &self.reading;
         let mut chunks = Chunks { reading, chunk: Chunk::default(), verifier: None, take };
-        for part in &mut self.parts {
-            let is_read = match part {
-                Part::Arguments(arguments) => read_arguments(arguments, &mut chunks),
-                Part::Input(input) => input.read_on(reading, &mut chunks),
-            };
-            if is_read.and_then(|()| chunks.give()).is_err() {
+        if !reading.arguments.is_empty()
+            && read_arguments(&reading.arguments, &mut chunks).and_then(|()| chunks.give()).is_err()
+        {
+            return;
+        }
+        for input in &mut self.inputs {
+            if input.read_on(reading, &mut chunks).and_then(|()| chunks.give()).is_err() {
                 return;
             }
         }
@@ -375,7 +345,7 @@ impl NamedInput {
     }
 
     /// Reads it to send its entries.
-    fn read_on<'c>(&'c mut self, reading: &Reading, chunks: &mut Chunks<'c>) -> Result<(), ()> {
+    fn read_on<'c>(&'c mut self, reading: &Targets, chunks: &mut Chunks<'c>) -> Result<(), ()> {
         let Self { name, is_sitemap, input_file } = self;
         match input_file {
             InputFile::Regular { path, file, seal } => {
@@ -420,7 +390,7 @@ fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::
 
 /// Reads an input completely.
 fn read<T: Take>(
-    reading: &Reading,
+    reading: &Targets,
     is_sitemap: bool,
     name: &str,
     path: Option<&Path>,
@@ -433,7 +403,7 @@ fn read<T: Take>(
             Err(error) => take.fail(cannot_read(name, &error)),
         };
     }
-    if reading.delimiter == Delimiter::Null {
+    if reading.null {
         return read_lines(
             Lines::new(BufReader::with_capacity(1 << 16, reader), Delimiter::Null),
             name,
@@ -540,7 +510,7 @@ trait Take {
 
 /// Checks all lines, and keeps only complaints.
 struct Check<'a, 's> {
-    reading: &'a Reading,
+    reading: &'a Targets,
     entries: u64,
     invalid: u64,
     complaints: Vec<String>,
@@ -556,7 +526,7 @@ struct Check<'a, 's> {
 
 impl<'a, 's> Check<'a, 's> {
     fn new(
-        reading: &'a Reading,
+        reading: &'a Targets,
         rolling: Option<Rolling>,
         see: Option<&'s mut (dyn FnMut(Target) + 's)>,
     ) -> Self {
@@ -619,7 +589,7 @@ impl Take for Check<'_, '_> {
 
 /// Collects entries, and passes them on in chunks.
 struct Chunks<'a> {
-    reading: &'a Reading,
+    reading: &'a Targets,
     chunk: Chunk,
     /// For a checked file: its name, and the verifier that ensures that only checked entries are passed on.
     verifier: Option<(&'a str, SealVerifier<'a>)>,
@@ -762,7 +732,7 @@ enum Parsed {
     Failed(Failure),
 }
 
-impl Reading {
+impl Targets {
     fn line(&self, origin: &EntryOrigin<'_>, line: Line) -> Parsed {
         match line {
             Line::Entry(given) => match &self.base {
@@ -800,7 +770,7 @@ impl Reading {
             }
         };
         let oddity = path.and_then(path::oddity);
-        if self.is_strict {
+        if self.strict {
             let mut warnings = Vec::new();
             self.warn(origin, &target, &entry, oddity.clone(), &mut |warning| warnings.push(warning));
             if !warnings.is_empty() {
@@ -886,6 +856,8 @@ pub fn reads(files: &[PathBuf], written: &Path) -> bool {
 mod tests {
     use std::io::Write as _;
 
+    use cfcache_model::endpoint::Action;
+
     use super::*;
 
     /// A list in a temporary file.
@@ -924,19 +896,22 @@ mod tests {
 
     /// Checks a list and reads it again. `change` is called before that with 0, and then with the number of each chunk.
     fn read_while(list: &List, change: impl Fn(&List, u32)) -> (Vec<String>, Option<String>) {
-        let reading = Reading {
+        let reading = Targets {
             action: Action::Purge,
             kind: Kind::Files,
+            arguments: Vec::new(),
+            files: Vec::new(),
             headers: Vec::new(),
             on_invalid: OnInvalid::Fail,
+            sitemaps: Vec::new(),
             base: None,
-            delimiter: Delimiter::LineBreak,
-            is_strict: false,
+            null: false,
+            strict: false,
         };
         let name = list.0.display().to_string();
         let input_file = InputFile::Regular { path: Some(list.0.clone()), file: None, seal: None };
-        let parts = vec![Part::Input(NamedInput { name, is_sitemap: false, input_file })];
-        let mut sources = Sources { reading, parts, total: None };
+        let inputs = vec![NamedInput { name, is_sitemap: false, input_file }];
+        let mut sources = Sources { reading, inputs, total: None };
         sources.check(false, None).unwrap();
         change(list, 0);
         let (mut sent, mut broken, mut number) = (Vec::new(), None, 0);
