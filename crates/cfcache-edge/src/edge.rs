@@ -22,7 +22,7 @@ use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
 use crate::edge::flight::{Fill, Flight, Pending, Route};
 use crate::edge::purging::Covered;
 use crate::entry::{self, Entry, Head};
-use crate::key::{self, Key};
+use crate::key;
 use crate::request::Asked;
 use crate::rule::Effects;
 use crate::settings::{Settings, Visitor};
@@ -201,8 +201,8 @@ impl Edge {
             let response = self.stored(request, entry, &about);
             let refresh = lock.is_none().then(|| {
                 let out = upstream::conditional(request, &asked, &effects, ray, Some(entry));
-                let (key, stale) = (key.into(), Some(Arc::clone(entry)));
-                let fill = Fill { key, effects, environment, stale, for_nobody: true, pending: None };
+                let mut fill = Fill::new(key, effects, environment, Some(Arc::clone(entry)));
+                fill.for_nobody = true;
                 self.open_fill(now, request, visitor, ray, fill, out)
             });
             return Step::Answer { response, refresh };
@@ -213,8 +213,7 @@ impl Edge {
             return Step::Wait(fill, until);
         }
         let out = upstream::conditional(request, &asked, &effects, ray, found.as_deref());
-        let fill =
-            Fill { key: key.into(), effects, environment, stale: found, for_nobody: false, pending: None };
+        let fill = Fill::new(key, effects, environment, found);
         Step::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
     }
 
@@ -265,7 +264,7 @@ impl Edge {
                 .all(|name| !flight.request.headers().contains_key(name));
         let pass = wants_whole.then(|| {
             let mut headers = headers.clone();
-            let about = self.about(now, flight.ray, fill.status(), "", Some(&fill.key.text), &fill.effects);
+            let about = self.about(now, flight.ray, fill.status(), "", Some(&fill.key), &fill.effects);
             answer::finish(&mut headers, &about);
             response(parts.status, headers)
         });
@@ -288,8 +287,8 @@ impl Edge {
         let Some(pending) = fill.pending.take() else { return Self::unknown() };
         let Route::Fill(fill) = &flight.route else { return Self::unknown() };
         let mut entry = Entry {
-            key: Arc::clone(&fill.key.text),
-            place: fill.key.place,
+            key: Arc::clone(&fill.key),
+            place: fill.place,
             environment: fill.environment.clone(),
             variation: pending.variation,
             variant: pending.variant.into(),
@@ -322,9 +321,9 @@ impl Edge {
         let headers = pending.headers;
         let mut response =
             answer::serve(flight.request.method(), flight.request.headers(), pending.status, headers, body);
-        let about = self.about(now, flight.ray, status, reason, Some(&fill.key.text), &fill.effects);
+        let about = self.about(now, flight.ray, status, reason, Some(&fill.key), &fill.effects);
         answer::finish(response.headers_mut(), &about);
-        let key = Arc::clone(&fill.key.text);
+        let key = Arc::clone(&fill.key);
         if status == Status::Bypass {
             self.unstore(&key);
         } else {
@@ -362,7 +361,7 @@ impl Edge {
         let default = Effects::default();
         let (status, key, effects) = match &flight.route {
             Route::Dynamic(_) => (Status::Dynamic, None, &default),
-            Route::Fill(fill) => (Status::Bypass, Some(&fill.key.text), &fill.effects),
+            Route::Fill(fill) => (Status::Bypass, Some(&fill.key), &fill.effects),
         };
         let about = self.about(now, flight.ray, status, failure.reason(), key.map(|key| &**key), effects);
         answer::finish(response.headers_mut(), &about);
@@ -379,7 +378,7 @@ impl Edge {
     pub fn abandoned(&mut self, ticket: Ticket) {
         let flight = self.flights.remove(&ticket.0);
         let key = flight.and_then(|flight| match flight.route {
-            Route::Fill(fill) => Some(Arc::clone(&fill.key.text)),
+            Route::Fill(fill) => Some(Arc::clone(&fill.key)),
             Route::Dynamic(_) => None,
         });
         self.settle(&ticket, key.as_ref());
@@ -553,8 +552,8 @@ impl Edge {
         mut fill: Fill,
         out: Request<()>,
     ) -> Fetch {
-        fill.key.was_purged = self.expired.contains(&store::key_hash(&fill.key.text));
-        let key = Arc::clone(&fill.key.text);
+        fill.was_purged = self.expired.contains(&store::key_hash(&fill.key));
+        let key = Arc::clone(&fill.key);
         let ticket = self.open(request, visitor, ray, Route::Fill(Box::new(fill)));
         let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
         self.locks.insert(key, (ticket.id(), until));
@@ -591,7 +590,7 @@ impl Edge {
         }
         let about = self.about(now, flight.ray, Status::Stale, reason, Some(&entry.key), &fill.effects);
         let response = self.stored(&flight.request, entry, &about);
-        let key = Arc::clone(&fill.key.text);
+        let key = Arc::clone(&fill.key);
         self.settle(ticket, Some(&key));
         Some(response)
     }
@@ -653,7 +652,7 @@ impl Edge {
         let status = Status::Revalidated;
         let about = self.about(now, flight.ray, status, &reason, Some(&entry.key), &fill.effects);
         let response = self.stored(&flight.request, &entry, &about);
-        let key = Arc::clone(&fill.key.text);
+        let key = Arc::clone(&fill.key);
         self.unstored.remove(&store::key_hash(&key));
         self.settle(ticket, Some(&key));
         response
@@ -676,7 +675,7 @@ impl Edge {
     }
 
     fn free_for(&self, fill: &Fill, asked: &Asked<'_>) -> u64 {
-        let old = self.find(&fill.key.text, &fill.effects, asked).map_or(0, |(_, old)| old.cost());
+        let old = self.find(&fill.key, &fill.effects, asked).map_or(0, |(_, old)| old.cost());
         self.settings.max_memory.saturating_sub(self.store.bytes().saturating_sub(old))
     }
 
@@ -684,7 +683,7 @@ impl Edge {
     fn replace(&mut self, flight: &Flight, entry: Entry) {
         let Route::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
-        let found = self.find(&fill.key.text, &fill.effects, &asked);
+        let found = self.find(&fill.key, &fill.effects, &asked);
         if found.is_some_and(|(_, found)| found.fetch > entry.fetch) {
             return;
         }
@@ -696,7 +695,7 @@ impl Edge {
     fn forget(&mut self, flight: &Flight) {
         let Route::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
-        while let Some((id, _)) = self.find(&fill.key.text, &fill.effects, &asked) {
+        while let Some((id, _)) = self.find(&fill.key, &fill.effects, &asked) {
             drop(self.store.remove(&[id]));
         }
     }
@@ -711,7 +710,7 @@ impl Edge {
         reason: &str,
     ) -> Response<()> {
         let Route::Fill(fill) = &flight.route else { return Self::unknown().map(drop) };
-        let key = Arc::clone(&fill.key.text);
+        let key = Arc::clone(&fill.key);
         let about = self.about(now, flight.ray, Status::Bypass, reason, Some(&key), &fill.effects);
         answer::finish(&mut headers, &about);
         self.unstore(&key);
@@ -742,14 +741,6 @@ impl Edge {
     /// The response for an unknown ticket.
     fn unknown() -> Response<Bytes> {
         answer::error(StatusCode::INTERNAL_SERVER_ERROR, &Method::GET)
-    }
-}
-
-impl From<Key> for flight::FillKey {
-    fn from(key: Key) -> Self {
-        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let place = (bound(key.place.0), bound(key.place.1));
-        Self { text: key.text.into(), place, was_purged: false }
     }
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use crate::answer::Status;
 use crate::decide::{Terms, Variation};
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::rule::Effects;
 use crate::settings::Visitor;
 
@@ -35,7 +36,11 @@ pub(super) enum Route {
 
 #[derive(Debug)]
 pub(super) struct Fill {
-    pub(super) key: FillKey,
+    pub(super) key: Arc<str>,
+    /// The position of the URL in the key.
+    pub(super) place: (u32, u32),
+    /// Whether a purge left the key in the lower tier.
+    pub(super) was_purged: bool,
     pub(super) effects: Effects,
     pub(super) environment: Option<Arc<str>>,
     /// The stored object that is not fresh.
@@ -44,14 +49,6 @@ pub(super) struct Fill {
     pub(super) for_nobody: bool,
     /// The headers, while the body is awaited.
     pub(super) pending: Option<Pending>,
-}
-
-#[derive(Debug)]
-pub(super) struct FillKey {
-    pub(super) text: Arc<str>,
-    pub(super) place: (u32, u32),
-    /// Whether a purge left it in the lower tier.
-    pub(super) was_purged: bool,
 }
 
 #[derive(Debug)]
@@ -64,8 +61,20 @@ pub(super) struct Pending {
 }
 
 impl Fill {
+    pub(super) fn new(
+        key: Key,
+        effects: Effects,
+        environment: Option<Arc<str>>,
+        stale: Option<Arc<Entry>>,
+    ) -> Self {
+        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let place = (bound(key.place.0), bound(key.place.1));
+        let (key, was_purged) = (key.text.into(), false);
+        Self { key, place, was_purged, effects, environment, stale, for_nobody: false, pending: None }
+    }
+
     /// The cache status if the origin's response is stored.
     pub(super) const fn status(&self) -> Status {
-        if self.stale.is_some() || self.key.was_purged { Status::Expired } else { Status::Miss }
+        if self.stale.is_some() || self.was_purged { Status::Expired } else { Status::Miss }
     }
 }

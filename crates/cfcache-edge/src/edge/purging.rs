@@ -58,7 +58,7 @@ impl Edge {
                 if let Route::Fill(fill) = &flight.route
                     && covered.covers_fill(fill)
                 {
-                    self.locks.remove(&fill.key.text);
+                    self.locks.remove(&fill.key);
                 }
             }
             self.log.push_back((self.purges, covered));
@@ -152,10 +152,9 @@ impl Covered {
 
     /// Returns whether a purge covers the result of a fetch, as far as that is known.
     fn covers_fill(&self, fill: &Fill) -> bool {
-        let key = &fill.key;
-        let place = &key.text[key.place.0 as usize..key.place.1 as usize];
+        let place = &fill.key[fill.place.0 as usize..fill.place.1 as usize];
         let tags = fill.pending.as_ref().map(|pending| entry::tags(&pending.headers)).unwrap_or_default();
-        self.covers_parts(&key.text, fill.environment.as_deref(), place, &tags)
+        self.covers_parts(&fill.key, fill.environment.as_deref(), place, &tags)
     }
 
     fn covers_parts(&self, key: &str, environment: Option<&str>, place: &str, tags: &str) -> bool {
