@@ -1,4 +1,4 @@
-//! Encodes the model's requests as HTTP. Only this file knows both.
+//! Encodes the model's requests as HTTP. Only this file uses both the model's requests and the transport's.
 
 use core::fmt;
 use core::str::FromStr;

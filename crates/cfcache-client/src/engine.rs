@@ -149,8 +149,8 @@ impl AttemptResult {
             Ok(_) => Self::Done,
             Err(failure) => match failure.class {
                 Class::RateLimited => Self::RateLimited { retry_after },
-                Class::Unavailable => Self::Unavailable { retry_after },
                 Class::Unclear => Self::Unclear,
+                class if class.is_temporary() => Self::Unavailable { retry_after },
                 _ => Self::Refused,
             },
         }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use cfcache_model::InvalidInput;
+use cfcache_model::text::quote;
 use http::Uri;
 
 /// The origin of the edge.
@@ -51,22 +52,29 @@ impl EdgeOrigin {
     }
 
     fn server(text: &str) -> Result<Self, InvalidInput> {
-        let uri: Uri = text.parse().map_err(|error| invalid(format!("`{text}` is not a URL: {error}")))?;
+        let uri: Uri = match text.parse() {
+            Ok(uri) => uri,
+            // The text may contain a password.
+            Err(error) => return Err(invalid(format!("the origin is not a URL: {error}"))),
+        };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(invalid("an origin must be http://HOST[:PORT], without user and password"));
+        }
+        let text = quote(text);
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
                 return Err(invalid(format!(
-                    "`{text}`: an origin with TLS is not supported; use its plain port (http://), or a proxy in between"
+                    "{text}: an origin with TLS is not supported; use its plain port (http://), or a proxy in between"
                 )));
             }
-            _ => return Err(invalid(format!("`{text}`: an origin must be http://HOST[:PORT], or a folder"))),
+            _ => return Err(invalid(format!("{text}: an origin must be http://HOST[:PORT], or a folder"))),
         }
-        let has_userinfo = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
-        if has_userinfo || uri.host().is_none_or(str::is_empty) {
-            return Err(invalid("an origin must be http://HOST[:PORT], without user and password"));
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(invalid(format!("{text}: an origin must be http://HOST[:PORT]")));
         }
         if uri.query().is_some() {
-            return Err(invalid(format!("`{text}`: the URL of an origin must not have a query")));
+            return Err(invalid(format!("{text}: the URL of an origin must not have a query")));
         }
         Ok(Self::Server(uri))
     }
@@ -103,6 +111,8 @@ mod tests {
             ("https://example.com", "an origin with TLS is not supported"),
             ("ftp://example.com", "an origin must be http://HOST"),
             ("http://user:secret@127.0.0.1", "without user and password"),
+            ("https://user:secret@127.0.0.1", "without user and password"),
+            ("ftp://user:secret@127.0.0.1/a b", "is not a URL"),
             ("http://127.0.0.1/?a=1", "must not have a query"),
             ("http://", "is not a URL"),
             ("/no/such/folder", "cannot be used"),

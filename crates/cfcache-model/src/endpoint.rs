@@ -1,7 +1,7 @@
 //! The operations of the API, one module for each.
 //!
-//! To add an endpoint, write a file in `endpoint/` whose first line is the method and path, with a type that implements
-//! [`Endpoint`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
+//! To add an endpoint, write a file in `endpoint/` whose first line is the method and path, with a constructor of
+//! [`ZoneRequest`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -86,9 +86,9 @@ impl<'a, R> ZoneRequest<'a, R> {
         Self { zone, endpoint, item: None, query: Vec::new(), body: None, reply: PhantomData }
     }
 
-    const fn with_item(mut self, item: &'a str) -> Self {
-        self.item = Some(item);
-        self
+    /// Creates a request of an endpoint whose path has a second `{…}`.
+    fn of_item(zone: &'a ZoneId, endpoint: &'static Descriptor, item: &'a str) -> Self {
+        Self { item: Some(item), ..Self::new(zone, endpoint) }
     }
 
     fn with_body(mut self, body: String) -> Self {
@@ -257,7 +257,9 @@ pub fn encode<E: Endpoint>(request: &E) -> Parts {
     let mut rest = request.descriptor().path;
     while let Some((before, after)) = rest.split_once('{') {
         path.push_str(before);
-        percent_encode(&mut path, &arguments.next().unwrap_or_default());
+        let argument = arguments.next();
+        debug_assert!(argument.is_some(), "an argument for each `{{…}}` of `{}`", request.descriptor().path);
+        percent_encode(&mut path, &argument.unwrap_or_default());
         rest = after.split_once('}').map_or("", |(_, after)| after);
     }
     path.push_str(rest);

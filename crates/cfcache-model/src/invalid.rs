@@ -5,8 +5,9 @@ use alloc::string::String;
 
 /// Why a text was refused: a target, a header, the name of a plan, the value of a setting.
 ///
-/// - `Display` says what was found, what is allowed, and where the difference is. It repeats at most
-///   [`CLIP_CHARS`](crate::text::CLIP_CHARS) characters of the text, and none of a text that may be a secret.
+/// - `Display` says what was found, what is allowed, and where the difference is. The parsers of this crate repeat at most
+///   [`CLIP_CHARS`](crate::text::CLIP_CHARS) characters of the text ([`quote`](crate::text::quote)), and none of a text
+///   that may be a secret.
 /// - [`cure`](Self::cure) suggests a correction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

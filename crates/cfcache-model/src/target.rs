@@ -43,13 +43,13 @@ trait TargetKind {
 
     fn warnings(&self, warn: &mut dyn FnMut(Warning));
 
-    /// What two of them have in common that are the same to the API, and no others.
+    /// A text that is equal for two targets if and only if the API treats them as the same.
     fn key(&self) -> SharedText;
 
     /// Returns the text, if a JSON string contains it without escapes.
     fn unescaped(&self) -> Option<&str>;
 
-    /// Returns whether it is known to be nothing that [`warnings`](Self::warnings) would tell of.
+    /// Returns whether it certainly causes no [`warnings`](Self::warnings). `false` means that it is not known.
     fn is_plain(&self) -> bool {
         false
     }

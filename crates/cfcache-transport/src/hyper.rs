@@ -21,7 +21,7 @@ pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
-use crate::hyper::failure::Unsent;
+use crate::hyper::failure::NotProcessed;
 use crate::hyper::pool::{Lease, Pool, Slot};
 use crate::hyper::session::{ExchangeLimits, Failed, Sink};
 use crate::hyper::tls::{Protocol, Tls};
@@ -100,7 +100,7 @@ impl HyperTransport {
             request.set_sent(true);
             let step = TraceStep::exchange(&request, reused);
             let exchanged = step.run(self.exchange(&mut lease, &request, &limits, sink)).await;
-            let Failed { error, unsent, fit } = match exchanged {
+            let Failed { error, not_processed, fit } = match exchanged {
                 Ok((response, can_be_reused)) => {
                     step.answered(&response);
                     if can_be_reused {
@@ -116,11 +116,11 @@ impl HyperTransport {
             } else {
                 lease.retire()
             }
-            let again = match unsent {
+            let again = match not_processed {
                 // If a fresh connection accepts nothing, the failure is reported; only a reused connection may be
                 // stale.
-                Some(Unsent::Returned) => reused,
-                Some(Unsent::Refused | Unsent::GoingAway) => true,
+                Some(NotProcessed::NotSent) => reused,
+                Some(NotProcessed::Refused | NotProcessed::GoingAway) => true,
                 None => false,
             };
             if !again || resends == Self::RESENDS {

@@ -61,7 +61,7 @@ pub(crate) fn run(
     loop {
         match lines.recv_timeout(LOOK) {
             Ok(line) => console.say(&format!("{}: {line}", bare(program))),
-            // Standard error is closed, so it ends soon.
+            // Standard error is closed, and returns at once from now on.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
             Err(RecvTimeoutError::Timeout) => {}
         }

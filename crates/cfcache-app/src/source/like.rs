@@ -3,8 +3,8 @@
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Host, Kind, Target};
 
-/// The probable kind of an entry that is not a URL. Only certain suggestions are made, because a purge that follows a
-/// wrong one would succeed without purging anything.
+/// The probable kind of an entry that is not a URL. A suggestion is made only if it is certain, because a purge
+/// that follows a wrong one would succeed without purging anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LooksLike {
     Host,

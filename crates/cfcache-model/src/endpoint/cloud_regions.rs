@@ -220,19 +220,19 @@ impl<'a> ZoneRequest<'a, StoredCloudRegion> {
     /// Reads the mapping of an address.
     #[must_use]
     pub fn cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self::new(zone, &GET).with_item(origin_ip.as_str())
+        Self::of_item(zone, &GET, origin_ip.as_str())
     }
 
     /// Sets one mapping.
     #[must_use]
     pub fn set_cloud_region(zone: &'a ZoneId, mapping: &'a CloudRegion) -> Self {
-        Self::new(zone, &SET).with_item(mapping.origin_ip()).with_body(to_json(mapping))
+        Self::of_item(zone, &SET, mapping.origin_ip()).with_body(to_json(mapping))
     }
 
     /// Deletes the mapping of an address.
     #[must_use]
     pub fn delete_cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self::new(zone, &DELETE).with_item(origin_ip.as_str())
+        Self::of_item(zone, &DELETE, origin_ip.as_str())
     }
 }
 

@@ -84,7 +84,7 @@ impl Variants {
             }
             let found = found.to_owned();
             if row.contains(&found) {
-                let message = alloc::format!("the type `{found}` is given twice for `{extension}`");
+                let message = alloc::format!("the type {} is given twice for `{extension}`", quote(&found));
                 return Err(InvalidInput::new(message));
             }
             row.push(found);

@@ -72,7 +72,7 @@ impl PurgeUrl {
         &self.text
     }
 
-    /// Returns whether there is nothing in it that could be odd: see [`MARK`] and [`AMPERSAND`].
+    /// Returns whether it certainly causes no warning: see [`MARK`] and [`AMPERSAND`].
     pub(crate) const fn is_plain(&self) -> bool {
         self.text.sorts() & (UNPRINTABLE | MARK | AMPERSAND | SLASH_DOT) == 0
     }

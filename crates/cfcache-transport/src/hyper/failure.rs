@@ -43,9 +43,9 @@ pub(crate) fn links<'a>(
 
 /// Evidence that the server did not process a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsent {
+pub(crate) enum NotProcessed {
     /// hyper returned it before a byte of it was written.
-    Returned,
+    NotSent,
     /// The server reset the stream with `REFUSED_STREAM` (RFC 9113, section 8.7).
     Refused,
     /// The server is closing the connection gracefully, and the stream is above the last one that it accepted.
@@ -59,12 +59,12 @@ pub(crate) enum Unsent {
 /// opened a stream and before it polls the connection again. The body has not been sent at that point, so a request
 /// with a body cannot have been processed.) Only a graceful `GOAWAY` counts as evidence: a server that reports an error
 /// may also report a wrong last stream.
-pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<Unsent> {
+pub(crate) fn proof_of_unprocessed(error: &hyper::Error) -> Option<NotProcessed> {
     let error = links(error).find_map(|error| error.downcast_ref::<h2::Error>()).filter(|e| e.is_remote())?;
     if error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
-        Some(Unsent::Refused)
+        Some(NotProcessed::Refused)
     } else if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) {
-        Some(Unsent::GoingAway)
+        Some(NotProcessed::GoingAway)
     } else {
         None
     }
@@ -82,9 +82,11 @@ fn describe(error: &hyper::Error, phase: Phase) -> (Cause, String) {
     }
     if let Some(reason) = links(error).find_map(|error| error.downcast_ref::<h2::Error>()?.reason()) {
         let text = match proof_of_unprocessed(error) {
-            Some(Unsent::Refused) => "refused the stream unprocessed".to_owned(),
-            Some(Unsent::GoingAway) => "closed the connection before it accepted the request".to_owned(),
-            Some(Unsent::Returned) | None => format!("failed over HTTP/2: {}", reason.description()),
+            Some(NotProcessed::Refused) => "refused the stream unprocessed".to_owned(),
+            Some(NotProcessed::GoingAway) => {
+                "closed the connection before it accepted the request".to_owned()
+            }
+            Some(NotProcessed::NotSent) | None => format!("failed over HTTP/2: {}", reason.description()),
         };
         return (Cause::Io, text);
     }

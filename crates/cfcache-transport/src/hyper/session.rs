@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::hyper::deadline::{Deadline, Expired};
-use crate::hyper::failure::{self, Unsent};
+use crate::hyper::failure::{self, NotProcessed};
 use crate::hyper::tls::{Protocol, Stream};
 use crate::hyper::{Proxy, Route, Timeouts};
 use crate::{Cause, Delivery, Phase, Response, TransportError};
@@ -305,7 +305,7 @@ impl Body for Payload {
 pub(crate) struct Failed {
     pub(crate) error: TransportError,
     /// Evidence that the server did not process the request; `None` if it may have.
-    pub(crate) unsent: Option<Unsent>,
+    pub(crate) not_processed: Option<NotProcessed>,
     /// Whether the connection can be used for other requests.
     pub(crate) fit: bool,
 }
@@ -414,7 +414,7 @@ async fn exchange<B>(
     let reads = || link.reads.load(Ordering::Relaxed);
     let late = |expired: Expired, phase, missed: &str, reads_before| Failed {
         error: expired.into_error(Delivery::Unknown, phase, format_args!("`{peer}` {missed}")),
-        unsent: None,
+        not_processed: None,
         // A connection on which nothing arrived counts as dead: the next request gets another one.
         fit: reads() != reads_before,
     };
@@ -455,7 +455,7 @@ async fn exchange<B>(
     before = reads();
     let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink, peer)).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
-        Ok(Err(error)) => Failed { error, unsent: None, fit: true },
+        Ok(Err(error)) => Failed { error, not_processed: None, fit: true },
         Err(expired) => late(expired, Phase::Body, "did not send the whole response", before),
     };
     failed.error = failed.error.with_head(head);
@@ -466,19 +466,19 @@ async fn exchange<B>(
 fn closed(link: &Link) -> Failed {
     let detail = format!("`{}` closed the connection", link.peer);
     let error = TransportError::new(Delivery::NotSent, Phase::Write, Cause::Io, detail);
-    Failed { error, unsent: Some(Unsent::Returned), fit: false }
+    Failed { error, not_processed: Some(NotProcessed::NotSent), fit: false }
 }
 
 fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str) -> Failed {
-    let unsent = match error.take_message() {
-        Some(_) => Some(Unsent::Returned),
+    let not_processed = match error.take_message() {
+        Some(_) => Some(NotProcessed::NotSent),
         None => failure::proof_of_unprocessed(error.error()),
     };
-    let delivery = if unsent.is_some() { Delivery::NotSent } else { Delivery::Unknown };
-    let phase = if unsent == Some(Unsent::Returned) { Phase::Write } else { phase };
+    let delivery = if not_processed.is_some() { Delivery::NotSent } else { Delivery::Unknown };
+    let phase = if not_processed == Some(NotProcessed::NotSent) { Phase::Write } else { phase };
     // A stream that the server reset does not affect the others; any other error ends the connection.
     let error = failure::exchange(error.into_error(), delivery, phase, peer);
-    Failed { error, unsent, fit: unsent.is_none() }
+    Failed { error, not_processed, fit: not_processed.is_none() }
 }
 
 async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>, peer: &str) -> Result<Bytes, TransportError> {
