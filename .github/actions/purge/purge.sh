@@ -80,7 +80,7 @@ check_switch() {
 adopt() {
   local ours=$1 theirs=$2 instead=$3
   if ! given "${!ours-}" && given "${!theirs-}"; then
-    notice "used $theirs from the environment; this action's own name for it is $instead"
+    notice "used $theirs from the environment; this action's equivalent is $instead"
     printf -v "$ours" '%s' "${!theirs}"
   fi
 }

@@ -867,7 +867,7 @@ fn accepts_input_names_of_other_actions_with_a_notice() {
     assert_eq!(api.items(), ["https://www.example.com/a", "https://www.example.com/b"]);
     for name in ["CLOUDFLARE_ZONE", "CLOUDFLARE_TOKEN", "PURGE_URLS"] {
         assert!(
-            step.out.contains(&format!("::notice title=cfcache::took {name} from the environment")),
+            step.out.contains(&format!("::notice title=cfcache::used {name} from the environment")),
             "{step:#?}"
         );
     }
