@@ -83,7 +83,7 @@ pub struct PurgeJob<O> {
     is_finished: bool,
     records: bool,
     /// Outcomes that have not been recorded.
-    unrecorded: BTreeMap<u64, Outcome>,
+    unrecorded: BTreeMap<u64, Box<Outcome>>,
     /// Those whose recording has not started.
     to_record: VecDeque<u64>,
     outcomes: u64,
@@ -99,7 +99,8 @@ struct ScopeState {
     descriptor: &'static Descriptor,
     /// The method and path of all requests.
     path: cfcache_model::endpoint::Parts,
-    scheduler: Scheduler<PendingBatch>,
+    /// The batches are boxed because the scheduler moves them at each step.
+    scheduler: Scheduler<Box<PendingBatch>>,
     planner: Planner,
     /// Since when the entries that do not fill a batch have been waiting only for more input.
     pending_since: Option<Duration>,
@@ -530,8 +531,9 @@ impl<O: Observer> PurgeJob<O> {
         self.progress();
     }
 
-    fn end(&mut self, scope: usize, ended: Ended<PendingBatch>, result: Result<(), Error>) {
-        let Ended { request: PendingBatch { number, body, .. }, attempts, elapsed, .. } = ended;
+    fn end(&mut self, scope: usize, ended: Ended<Box<PendingBatch>>, result: Result<(), Error>) {
+        let Ended { request, attempts, elapsed, .. } = ended;
+        let PendingBatch { number, body, .. } = *request;
         let PurgeBody::Batch(batch) = body else { return };
         if let Err(error) = &result
             && self.split(scope, &batch, error)
@@ -612,7 +614,7 @@ impl<O: Observer> PurgeJob<O> {
     fn complete(&mut self, outcome: Outcome) {
         if self.records {
             self.to_record.push_back(self.outcomes);
-            self.unrecorded.insert(self.outcomes, outcome);
+            self.unrecorded.insert(self.outcomes, Box::new(outcome));
             self.outcomes += 1;
         } else {
             self.count(&outcome);
@@ -635,7 +637,7 @@ impl<O: Observer> PurgeJob<O> {
     /// The outcome with that number, as long as it has not been recorded.
     #[must_use]
     pub fn outcome(&self, number: u64) -> Option<&Outcome> {
-        self.unrecorded.get(&number)
+        self.unrecorded.get(&number).map(Box::as_ref)
     }
 
     /// Starts recording an outcome ([`Observer::record`]).
@@ -722,13 +724,15 @@ impl ScopeState {
         self.numbers - 1
     }
 
-    fn pack(&mut self, batch: Batch) -> (Cost, PendingBatch) {
+    fn pack(&mut self, batch: Batch) -> (Cost, Box<PendingBatch>) {
         let number = self.number();
         let body = PurgeBody::Batch(batch);
         let prepared =
             PreparedRequest { parts: self.path.clone(), body: Some(bytes::Bytes::from(body.to_json())) };
         let cost = body.cost();
-        (cost, PendingBatch { number, first_ordinal: None, body, prepared, last_try: None, unclear: false })
+        let pending =
+            PendingBatch { number, first_ordinal: None, body, prepared, last_try: None, unclear: false };
+        (cost, Box::new(pending))
     }
 
     /// Counts a refusal. Returns whether so many in a row had the same reason that the rest would probably be refused
