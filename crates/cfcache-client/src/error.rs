@@ -107,7 +107,7 @@ impl Error {
     #[must_use]
     pub fn is_unclear(&self) -> bool {
         let is_left_open = || match &self.cause {
-            ErrorCause::Answer(failure) => failure.unclear,
+            ErrorCause::Answer(failure) => failure.may_be_processed,
             ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
             ErrorCause::Unrecorded(_) => true,
             ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,

@@ -64,7 +64,7 @@ pub struct ApiFailure {
     pub explanation: Option<&'static Explanation>,
     /// Whether the request may have been processed nonetheless. This is the case for a 2xx without a clear result, and
     /// for errors of servers in front of the API, which may not know. It is never the case for requests that only read.
-    pub unclear: bool,
+    pub may_be_processed: bool,
     /// The wait in seconds before a retry, if the body states one. A `Retry-After` header takes precedence.
     pub retry_after: Option<u64>,
 }
@@ -174,7 +174,7 @@ pub fn parse_response_into(
                 snippet(&raw, SNIPPET_CHARS),
             )),
             explanation: None,
-            unclear: endpoint.method != Method::Get,
+            may_be_processed: endpoint.method != Method::Get,
             retry_after: None,
         }),
     }
@@ -193,7 +193,7 @@ pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
         messages: Vec::new(),
         defect: Some(defect),
         explanation: None,
-        unclear: leaves_open(status),
+        may_be_processed: leaves_open(status),
         retry_after: None,
     })
 }
@@ -240,7 +240,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
                 messages: envelope.messages,
                 defect,
                 explanation,
-                unclear: !is_read && (class == Class::Unclear || leaves_open(status) && !says_no),
+                may_be_processed: !is_read && (class == Class::Unclear || leaves_open(status) && !says_no),
                 retry_after: None,
             })
         }
@@ -273,7 +273,7 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
                 messages: Vec::new(),
                 defect: Some(defect),
                 explanation: is_final(status).then_some(&catalog::EDGE_TLS),
-                unclear: !is_read && (class == Class::Unclear || leaves_open(status)),
+                may_be_processed: !is_read && (class == Class::Unclear || leaves_open(status)),
                 retry_after: None,
             })
         }
@@ -301,7 +301,7 @@ fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
         messages: problem.messages,
         defect: None,
         explanation,
-        unclear: !is_read && leaves_open(status),
+        may_be_processed: !is_read && leaves_open(status),
         retry_after: problem.retry_after,
     }
 }

@@ -770,5 +770,5 @@ pub(crate) fn error_of<R>(
 
 /// Returns whether a response leaves open whether it was done. (The scheduler knows by itself of what was lost.)
 pub(crate) const fn is_unclear(cause: &ErrorCause) -> bool {
-    matches!(cause, ErrorCause::Answer(failure) if failure.unclear)
+    matches!(cause, ErrorCause::Answer(failure) if failure.may_be_processed)
 }

@@ -137,7 +137,7 @@ fn marks_answers_that_leave_the_effect_unknown() {
         (503, "<html>", false),
     ];
     for (status, body, expected) in rows {
-        assert_eq!(judged(status, body).unwrap_err().unclear, expected, "{status} {body}");
+        assert_eq!(judged(status, body).unwrap_err().may_be_processed, expected, "{status} {body}");
     }
 }
 
@@ -243,7 +243,7 @@ fn a_read_never_has_an_unknown_effect() {
 }
 
 fn sort_of<T: std::fmt::Debug>(result: Result<Answer<T>, ApiFailure>) -> (String, bool) {
-    (sort(&result), result.unwrap_err().unclear)
+    (sort(&result), result.unwrap_err().may_be_processed)
 }
 
 /// Errors and messages of a success are kept. The message that a token is valid is not a warning.
@@ -287,7 +287,7 @@ fn judges_errors_of_the_edge() {
         let verdict = judged(status, &body);
         assert_eq!(sort(&verdict), expected, "{body}");
         let failure = verdict.unwrap_err();
-        assert_eq!((failure.retry_after, failure.unclear), (retry_after, unclear), "{body}");
+        assert_eq!((failure.retry_after, failure.may_be_processed), (retry_after, unclear), "{body}");
         let page = format!("https://developers.cloudflare.com/e/{code}/");
         let expected = format!("status {status}: Error {code}: What it is (code {code}, see {page})");
         assert_eq!(failure.to_string(), expected);
