@@ -96,7 +96,7 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
 /// - The host consists of letters, digits, `-`, `_` and dots, each dot after a name, without a user or a port.
 /// - `false` is not a verdict: a short or unusual URL must be checked byte by byte.
 pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
-    has_plain_host(rest) && are_plain(rest, not_plain)
+    are_plain(rest, not_plain) && has_plain_host(rest)
 }
 
 /// Returns whether lines that end with LF have no unusual characters: all bytes except LF are [plain](not_plain), and no
