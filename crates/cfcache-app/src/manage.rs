@@ -41,9 +41,15 @@ pub enum ManageJob {
     ListZones(Connection),
     /// The environments of a zone.
     ListEnvironments(Connection, ZoneRef),
-    /// Verifies the token, as one of a user or of an account. The last field lists variables that were probably meant
-    /// to name an account but are not read.
-    VerifyToken(Connection, Option<Sourced<AccountId>>, Vec<String>),
+    /// Verifies the token.
+    VerifyToken {
+        /// How to reach the API.
+        connection: Connection,
+        /// The account of the token; `None` for the token of a user.
+        account: Option<Sourced<AccountId>>,
+        /// Variables that were probably meant to name an account but are not read.
+        unread: Vec<String>,
+    },
     /// A setting of a zone.
     Setting {
         /// What to do with it.
@@ -121,8 +127,13 @@ pub enum ManageResult {
     RegionDeleted(OriginIp),
     /// The supported regions.
     Supported(SupportedRegions),
-    /// Mappings that were imported or deleted; the text is "mapped" or "deleted".
-    Imported(&'static str, Imported),
+    /// Mappings that were imported or deleted.
+    Imported {
+        /// What was done: "mapped" or "deleted".
+        done: &'static str,
+        /// The mappings, and what failed.
+        imported: Imported,
+    },
     /// All settings.
     Table(Vec<SettingRow>),
 }
@@ -225,7 +236,7 @@ async fn ask(
     match job {
         ManageJob::ListZones(connection) => zones(&connection, console).await,
         ManageJob::ListEnvironments(connection, zone) => environments(&connection, &zone, console).await,
-        ManageJob::VerifyToken(connection, account, unread) => {
+        ManageJob::VerifyToken { connection, account, unread } => {
             token::verify(&connection, account.as_ref(), unread, console).await
         }
         ManageJob::Setting { command, zone, connection, yes } => {

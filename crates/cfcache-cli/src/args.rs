@@ -58,7 +58,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What to print instead of running a command: help, the version, or a usage error.
+/// Why arguments give no command: they ask for help or the version, or have an error. clap's type, which renders itself.
 pub(crate) type Usage = clap::Error;
 
 /// Reads the arguments of this process.

@@ -50,8 +50,8 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
                     .map(|report| render::visits::print_warmed(&report, terminal))
             }
             Task::WarmDryRun(targets, variants) => visiting::warm_dry_run(targets, &variants, terminal),
-            Task::Emulator(args, plan, limits) => {
-                Box::pin(emulator::serve(args, plan, limits, terminal, &interrupts)).await
+            Task::Emulator { args, plan, has_limits } => {
+                Box::pin(emulator::serve(args, plan, has_limits, terminal, &interrupts)).await
             }
             Task::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
             Task::ConfigPath(path) => config::path(path.as_deref(), terminal),

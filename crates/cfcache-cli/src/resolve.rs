@@ -39,7 +39,12 @@ pub(crate) enum Task {
     Warm(Targets, VisitorBuilder, WarmJob),
     /// Prints the URLs that would be fetched.
     WarmDryRun(Targets, Vec<Variant>),
-    Emulator(EmulatorArgs, Plan, bool),
+    Emulator {
+        args: EmulatorArgs,
+        plan: Plan,
+        /// Whether it enforces the limits of the plan.
+        has_limits: bool,
+    },
     Manage(ManageJob),
     /// Prints the requests of a change.
     ManageDryRun(ManageJob),
@@ -66,7 +71,7 @@ pub(crate) fn job(args: Args, environment: &EnvVars, terminal: &Terminal) -> Res
             check_emulator_options(&global)?;
             // It is its own API: the settings for the other API do not apply.
             let plan = plan(global.seldom.plan.as_deref())?.unwrap_or(Plan::Enterprise);
-            Ok(Task::Emulator(args, plan, !global.seldom.no_rate_limit))
+            Ok(Task::Emulator { args, plan, has_limits: !global.seldom.no_rate_limit })
         }
         Command::Purge { what } => resolver()?.purge(Action::Purge, what),
         Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
@@ -352,7 +357,7 @@ impl Resolver<'_> {
         self.reads()?;
         let account = config::parse_account(account, self.environment)?;
         let unread = self.environment.unread(&[config::ACCOUNT_ID]);
-        Ok(Task::Manage(ManageJob::VerifyToken(self.connection(false)?, account, unread)))
+        Ok(Task::Manage(ManageJob::VerifyToken { connection: self.connection(false)?, account, unread }))
     }
 
     /// Refuses options that have no effect on a command that only reads.

@@ -200,7 +200,7 @@ async fn in_batches<T>(
         }
     }
     let json = serde_json::to_string(&imported).unwrap_or_default();
-    Ok(ManageReport { exit, ..ManageReport::new(json, ManageResult::Imported(done, imported)) })
+    Ok(ManageReport { exit, ..ManageReport::new(json, ManageResult::Imported { done, imported }) })
 }
 
 fn mapping(region: &CloudRegion, error: Option<String>) -> RegionImport {

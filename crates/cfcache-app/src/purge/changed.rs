@@ -72,7 +72,7 @@ pub(super) async fn run(
         return Ok(report);
     }
     let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
-    let seen = if has_work {
+    let sent = if has_work {
         match connection {
             Ok(connection) => {
                 send::send(&mut job, &connection, &work, &mut report, console, interrupts).await
@@ -80,18 +80,18 @@ pub(super) async fn run(
             Err(failure) => Err(failure),
         }
     } else {
-        Ok(None)
+        Ok((Exit::Accepted, None))
     };
-    let seen = seen.inspect_err(|_| {
+    let (purged, seen) = sent.inspect_err(|_| {
         console.note("the state records what has to be purged; the next run purges it");
     })?;
-    let pending = still_pending(&job, report.exit, seen.as_ref());
+    let pending = still_pending(&job, purged, seen.as_ref());
     let saved = match &pending {
         None => Ok(()),
         Some(pending) => save(&mut state, &job, &work, pending),
     };
     let is_saved = pending.as_ref().is_some_and(Vec::is_empty);
-    let exit = report.exit.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
+    let exit = purged.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
     // Everything was purged: the next run would only repeat it.
     let (exit, became) = match saved {
         Ok(()) if is_saved => (exit, StateReport::Saved),
@@ -140,9 +140,9 @@ pub(super) async fn run(
 
 /// The entries that the next run has to purge again, if the deployed files are recorded. `None` for everything: the
 /// previous files stay in the state.
-fn still_pending(job: &ChangedJob, exit: Exit, seen: Option<&VisitOutcome>) -> Option<Vec<Target>> {
+fn still_pending(job: &ChangedJob, purged: Exit, seen: Option<&VisitOutcome>) -> Option<Vec<Target>> {
     match seen {
-        _ if exit != Exit::Accepted => None,
+        _ if purged != Exit::Accepted => None,
         Some(seen) if !seen.is_whole || seen.is_origin_late => None,
         // An explicitly named URL may belong to another zone.
         Some(seen) => Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),

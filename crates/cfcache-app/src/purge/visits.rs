@@ -266,8 +266,8 @@ pub(super) struct VisitOutcome {
     pub(super) unproven: Vec<Target>,
     /// Whether the origin served something other than the deployed files.
     pub(super) is_origin_late: bool,
-    /// Of each number, whether its URL need not be fetched; those at the end that may be are left out.
-    unfit: Vec<bool>,
+    /// Whether warming skips the URL of each number; a missing element means `false`.
+    warming_skips: Vec<bool>,
 }
 
 impl VisitOutcome {
@@ -277,7 +277,7 @@ impl VisitOutcome {
             is_whole,
             unproven: Vec::new(),
             is_origin_late: false,
-            unfit: Vec::new(),
+            warming_skips: Vec::new(),
         }
     }
 }
@@ -313,7 +313,7 @@ impl AfterPurge<'_> {
                 None => true,
             };
             let is_wanted =
-                |number: usize| !seen.unfit.get(number).is_some_and(|is_unfit| *is_unfit) && is_there(number);
+                |number: usize| !seen.warming_skips.get(number).copied().unwrap_or(false) && is_there(number);
             let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor, interrupts).await;
             // A warming failure is reported too, but an unproven URL is worse.
             seen.exit = seen.exit.or(warmed.exit());
@@ -467,9 +467,9 @@ impl AfterPurge<'_> {
                 if !matches!(verdict, Verdict::Proven | Verdict::Refilled)
                     && let Some(number) = number_of(decided.url)
                 {
-                    let len = outcome.unfit.len().max(number + 1);
-                    outcome.unfit.resize(len, false);
-                    outcome.unfit[number] = true;
+                    let len = outcome.warming_skips.len().max(number + 1);
+                    outcome.warming_skips.resize(len, false);
+                    outcome.warming_skips[number] = true;
                 }
                 outcome.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));

@@ -41,7 +41,7 @@ fn result(result: &ManageResult, terminal: &Terminal) {
         ManageResult::Region(mapping, change) => terminal.data(&region(mapping, *change)),
         ManageResult::RegionDeleted(ip) => terminal.data(&format!("the mapping of {ip} is deleted")),
         ManageResult::Supported(regions) => supported(regions, terminal),
-        ManageResult::Imported(done, imported) => self::imported(done, imported, terminal),
+        ManageResult::Imported { done, imported } => self::imported(done, imported, terminal),
         ManageResult::Table(rows) => settings(rows, terminal),
     }
 }

@@ -198,7 +198,7 @@ impl Resolver<'_> {
         ] {
             if is_given {
                 return Err(Failure::usage(format!(
-                    "`{option}` is for calls of the API; this command requests URLs"
+                    "`{option}` is for purges; this command only requests URLs"
                 )));
             }
         }

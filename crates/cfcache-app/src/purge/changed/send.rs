@@ -37,7 +37,7 @@ pub(super) async fn send(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Option<VisitOutcome>, Failure> {
+) -> Result<(Exit, Option<VisitOutcome>), Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
         && scope.environment.is_none()
@@ -69,7 +69,7 @@ async fn send_with(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<Option<VisitOutcome>, Failure> {
+) -> Result<(Exit, Option<VisitOutcome>), Failure> {
     let found = FoundScopes::find(session, &job.destination, console, interrupts).await?;
     if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
@@ -90,10 +90,9 @@ async fn send_with(
         sending.groups(work, report, console, interrupts).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-    report.exit = exit;
-    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok(None) };
+    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok((exit, None)) };
     if exit != Exit::Accepted {
-        return Ok(None);
+        return Ok((exit, None));
     }
     let caps = caps(set_plan(session, connection, found.plan()), Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
@@ -113,7 +112,7 @@ async fn send_with(
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
     accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
-    Ok(Some(after_purge.run(visits, accepted, report, interrupts).await))
+    Ok((exit, Some(after_purge.run(visits, accepted, report, interrupts).await)))
 }
 
 /// The parts that all kinds of entries share.
