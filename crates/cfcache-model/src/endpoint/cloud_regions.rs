@@ -395,7 +395,12 @@ fn set_samples() -> Vec<Sample> {
     let Ok(nowhere) = CloudRegion::new("192.0.2.1", "aws", "nowhere-1") else { return Vec::new() };
     Vec::from([
         sample("set", &ZoneRequest::set_cloud_region(&zone, &mapping), 200, success(STORED)),
-        sample("refused_region", &ZoneRequest::set_cloud_region(&zone, &nowhere), 400, refusal(1157, BAD_REGION)),
+        sample(
+            "refused_region",
+            &ZoneRequest::set_cloud_region(&zone, &nowhere),
+            400,
+            refusal(1157, BAD_REGION),
+        ),
     ])
 }
 

@@ -12,12 +12,12 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::InvalidInput;
 use crate::endpoint::{
     Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, ZoneRequest, example, forbidden, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
-use crate::InvalidInput;
 
 /// A setting as the API returns it. Every field may be missing or null.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -79,7 +79,11 @@ impl FromStr for CacheLevel {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let expected = "expected `aggressive`, `basic` or `simplified`";
-        Self::ALL.iter().copied().find(|level| level.as_str() == text).ok_or_else(|| InvalidInput::new(expected))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|level| level.as_str() == text)
+            .ok_or_else(|| InvalidInput::new(expected))
     }
 }
 

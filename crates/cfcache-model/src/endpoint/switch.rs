@@ -13,12 +13,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
+use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, ZoneRequest, example, forbidden,
-    refusal, sample, settings_permission, success,
+    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, ZoneRequest, example,
+    forbidden, refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
-use crate::InvalidInput;
 
 /// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

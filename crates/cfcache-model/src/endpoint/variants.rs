@@ -12,8 +12,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Method, Replay, Sample, Setting, ZoneRequest, example, refusal, sample, settings_permission,
-    success,
+    Area, Descriptor, Method, Replay, Sample, Setting, ZoneRequest, example, refusal, sample,
+    settings_permission, success,
 };
 use crate::id::ZoneId;
 use crate::pairs::Pairs;
