@@ -77,8 +77,7 @@ fn run_suite(cfcache: &Path, suite: &Path, arguments: &[&str]) -> Result<BTreeMa
     serde_json::from_str(&printed).context("the suite does not print results as JSON")
 }
 
-/// Compares results with a list of tests in the sections `[passes]` and `[fails: …]`. Returns how many pass and how
-/// many fail.
+/// Compares results with a list of tests in sections `[passes]` and `[fails: …]`. Returns how many pass and fail.
 fn compare(results: &BTreeMap<String, Value>, list: &str) -> Result<[usize; 2]> {
     let mut expected = BTreeMap::new();
     let mut passes = None;

@@ -81,8 +81,7 @@ fn run_steps(steps: &[Step], is_ci: bool) -> Result<String> {
     Ok(format!("{passed} passed, {} skipped: {times}{}", skipped.len(), skipped.concat()))
 }
 
-/// Checks the format of every Rust file. `cargo fmt` finds neither modules that a macro declares nor the other
-/// workspaces.
+/// Checks the format of every Rust file. `cargo fmt` misses modules that a macro declares, and other workspaces.
 fn fmt() -> Result<()> {
     succeed(repo::command("rustfmt").args(["--edition=2024", "--check"]).args(repo::files("*.rs")?))
 }
@@ -105,8 +104,7 @@ fn clippy() -> Result<()> {
     let all = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features"];
     let compiled = repo::artifacts(cargo(&all).args(REPORT_ARTIFACTS).args(["--", "--deny=warnings"]))?;
     every_file_is_compiled(&compiled)?;
-    // Missing features of dependencies, and code that a feature hides, show only when a crate is built without the
-    // others and without features.
+    // Missing features of dependencies, and code that a feature hides, show only when a crate is built alone.
     for package in repo::packages()?.iter().filter(|package| repo::has_library(package)) {
         let alone = ["clippy", "--quiet", "--locked", "--no-default-features", "--package", &package.name];
         succeed(cargo(&alone).args(["--", "--deny=warnings"]))?;
@@ -114,8 +112,7 @@ fn clippy() -> Result<()> {
     Ok(())
 }
 
-/// Checks that every Rust file is compiled. A file that no `mod` names is not, and its tests never run. The compiler
-/// lists the files it reads.
+/// Checks that every Rust file is compiled: one that no `mod` names is not, and its tests never run.
 fn every_file_is_compiled(compiled: &[Artifact]) -> Result<()> {
     let mut read = BTreeSet::new();
     for artifact in compiled.iter().filter(|artifact| artifact.manifest_path.starts_with(repo::root())) {
@@ -174,8 +171,7 @@ fn docs() -> Result<()> {
     succeed(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", flags))
 }
 
-/// Checks the other workspaces: the fuzz targets, which need nightly to run but not to compile, and a program that
-/// depends only on the facade.
+/// Checks the other workspaces: fuzz targets (only to run them takes nightly), and a program that uses the facade.
 fn check_other_workspaces(manifests: &str) -> Result<()> {
     let target = repo::target("")?.display().to_string();
     let manifests = repo::files(manifests)?;

@@ -35,8 +35,7 @@ pub(crate) fn requests() -> Result<Files> {
     let edge = enterprise.edge_url.as_ref().context("the emulator does not print the address of its edge")?;
     let record = repo::target("conformance/requests.jsonl")?;
     let mut cases = repo::command(&python);
-    // Environment variables of the user must not change the SDK's requests, and Python must not write files next to the
-    // script.
+    // The user's environment must not change the SDK's requests, and Python must not write files next to the script.
     for name in
         ["CLOUDFLARE_API_KEY", "CLOUDFLARE_EMAIL", "CLOUDFLARE_API_USER_SERVICE_KEY", "CLOUDFLARE_BASE_URL"]
     {

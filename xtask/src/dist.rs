@@ -1,5 +1,4 @@
-//! Builds a release below `target/dist`: for each binary an archive, a Debian package and a bill of materials, and the
-//! checksums of all of them.
+//! Builds a release below `target/dist`: archives, Debian packages and bills of materials, and their checksums.
 //!
 //! The same sources, compiler and date give the same bytes: files are sorted, have no owner, and have the time of
 //! `SOURCE_DATE_EPOCH` or of the last commit. `cargo-deb` builds the package; its contents are listed in the manifest
@@ -64,8 +63,7 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("elvish", "cfcache.elv"),
 ];
 
-/// Builds a release for a target, or for this machine. In the latter case, the static binaries are then run in their
-/// images.
+/// Builds a release for a target, or for this machine; then it also runs the static binaries in their images.
 pub(crate) fn run(target: Option<&str>, is_run: bool) -> Result<()> {
     let host = host()?;
     let target = target.unwrap_or(&host);

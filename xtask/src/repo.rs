@@ -30,8 +30,7 @@ pub(crate) fn need(command: &[&str], install: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the root of the checkout: the one for which cargo runs this program; without cargo, the one in which it was
-/// built.
+/// Returns the root of the checkout: that of the running cargo, or else the one in which this program was built.
 pub(crate) fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         #[expect(clippy::disallowed_methods, reason = "cargo sets it to the folder of the crate")]

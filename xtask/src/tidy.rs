@@ -1,5 +1,4 @@
-//! Checks rules of the tree that neither the compiler nor another tool checks. `.deny.toml` lists which crate may
-//! depend on which.
+//! Checks rules of the tree that no other tool checks. `.deny.toml` lists which crate may depend on which.
 
 use std::fs;
 use std::path::Path;

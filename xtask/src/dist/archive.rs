@@ -10,8 +10,7 @@ use flate2::{Compression, GzBuilder};
 use ring::digest;
 use tar::{Builder, Header};
 
-/// Writes files as a `.tar.gz` with one folder: sorted, without an owner, and with `epoch` as their time. Only the
-/// program is executable.
+/// Writes a `.tar.gz` with one folder: sorted, without owners, with `epoch` as time; only the program is executable.
 pub(super) fn write(
     path: &Path,
     folder: &str,
@@ -34,8 +33,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes `FILE.gz` next to a file. Debian requires compressed man pages, and `cargo-deb` does not compress files next
-/// to the binary.
+/// Writes `FILE.gz` next to a file, because Debian requires compressed man pages and `cargo-deb` does not do it.
 pub(super) fn compress(path: &Path) -> Result<()> {
     let file = fs::File::create(format!("{}.gz", path.display()))?;
     let mut compressed = GzBuilder::new().write(file, Compression::best());

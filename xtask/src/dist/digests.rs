@@ -1,5 +1,4 @@
-//! Writes the digests of a release, with which the GitHub Action and the GitLab component check the archive that they
-//! download.
+//! Writes the digests of a release. The GitHub Action and the GitLab component check downloads with them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -87,8 +87,7 @@ pub(super) fn run(binaries: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Copies the files of a binary's image into a folder, and returns a function that creates commands which run the
-/// binary there as the image's user.
+/// Copies the files of an image into a folder; returns a function whose commands run the binary as its user.
 fn enter(name: &str, binary: &Path, is_root: bool) -> Result<impl Fn() -> Command> {
     let dockerfile = repo::read("Dockerfile")?;
     let image = Image::read(&dockerfile, name)?;

@@ -1,5 +1,4 @@
-//! `docs/reference`: the pages that are generated from lists in the model. Tests of `cfcache-cli` compare and write the
-//! other pages.
+//! Generates the pages of `docs/reference` that list parts of the model; tests of `cfcache-cli` write the others.
 
 use anyhow::{Result, ensure};
 use cfcache_model::catalog::{CATALOG, Evidence};
