@@ -13,9 +13,8 @@ use crate::source::{CHUNK, CHUNK_BYTES};
 #[derive(Debug)]
 pub(crate) struct Seal {
     blocks: Vec<Block>,
-    /// Metadata that changes when the file changes: its size in bytes, and when it was modified.
-    bytes: Option<u64>,
-    modified: Option<SystemTime>,
+    /// The size and time of the file before it was read.
+    metadata: (Option<u64>, Option<SystemTime>),
 }
 
 /// A block of entries that are passed on together.
@@ -25,12 +24,11 @@ struct Block {
     digest: u64,
 }
 
-impl Seal {
-    fn new(file: &File) -> Self {
-        let metadata = file.metadata().ok();
-        let bytes = metadata.as_ref().map(Metadata::len);
-        Self { blocks: Vec::new(), bytes, modified: metadata.and_then(|metadata| metadata.modified().ok()) }
-    }
+/// Returns metadata that changes when a file changes: its size in bytes, and when it was modified.
+fn size_and_time(file: &File) -> (Option<u64>, Option<SystemTime>) {
+    let metadata = file.metadata().ok();
+    let bytes = metadata.as_ref().map(Metadata::len);
+    (bytes, metadata.and_then(|metadata| metadata.modified().ok()))
 }
 
 /// Computes a [`Seal`].
@@ -69,7 +67,8 @@ impl OpenBlock {
 impl Sealer {
     /// Starts before the file is read for the first time.
     pub(crate) fn new(file: &File) -> Self {
-        Self { seal: Seal::new(file), block: OpenBlock::default() }
+        let seal = Seal { blocks: Vec::new(), metadata: size_and_time(file) };
+        Self { seal, block: OpenBlock::default() }
     }
 
     /// Adds an entry, valid or not.
@@ -147,7 +146,6 @@ impl<'a> SealVerifier<'a> {
 
     /// Returns whether the file was modified since, according to its metadata.
     fn is_modified(&self) -> bool {
-        let now = Seal::new(&self.file);
-        (now.bytes, now.modified) != (self.seal.bytes, self.seal.modified)
+        size_and_time(&self.file) != self.seal.metadata
     }
 }
