@@ -138,20 +138,6 @@ fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     above.min(u8x16::splat(high - low)).simd_eq(above)
 }
 
-/// Returns the length of the line at the start of a text, without its LF.
-#[inline]
-pub(crate) fn line_length(text: &[u8]) -> usize {
-    let (sixteens, rest) = text.as_chunks();
-    for (index, bytes) in sixteens.iter().enumerate() {
-        let ends = u8x16::new(*bytes).simd_eq(u8x16::splat(b'\n')).to_bitmask();
-        if ends != 0 {
-            return 16 * index + ends.trailing_zeros() as usize;
-        }
-    }
-    let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-    text.len() - rest.len() + length
-}
-
 /// Returns whether a URL starts with a plain host of at most 64 bytes, followed by a delimiter, all but the delimiter
 /// within whole blocks of sixteen bytes. `false` is not a verdict.
 #[inline]

@@ -7,6 +7,8 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Deref, Range};
 
+use memchr::memchr;
+
 use crate::bytes;
 
 /// A text that can be a part of a larger one. Clones and parts share one allocation, which is freed with the last of
@@ -50,7 +52,8 @@ impl SharedText {
     #[must_use]
     #[inline]
     pub fn line(&self, start: usize) -> Self {
-        let length = bytes::line_length(&self.as_bytes()[start..]);
+        let rest = &self.as_bytes()[start..];
+        let length = memchr(b'\n', rest).unwrap_or(rest.len());
         if !self.has_plain_lines() {
             return self.part(start..start + length);
         }
