@@ -8,14 +8,13 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::answer::ApiResponse;
-use crate::behavior::page::PageSizes;
 use crate::behavior::regions::table::VENDORS;
-use crate::behavior::{Call, invalid};
+use crate::behavior::{Call, invalid, page};
 use crate::route;
 use crate::state::{Region, ZoneSettings};
 
-/// The number of mappings on a page.
-const PAGES: PageSizes = PageSizes { min: 1, max: 100, default: 20 };
+/// The maximum number of mappings on a page.
+const MAX_PER_PAGE: usize = 100;
 
 /// The maximum number of mappings of a zone: <https://developers.cloudflare.com/api/resources/cache/>, 2026-10. The
 /// same page is the source of the next one.
@@ -31,7 +30,9 @@ const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mapp
 /// Lists the mappings by address.
 pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let mappings: Vec<_> = settings.regions.iter().collect();
-    PAGES.answer(&route::query(call.query), &mappings, |(ip, region)| to_json(**ip, region, call).to_string())
+    page::answer(MAX_PER_PAGE, &route::query(call.query), &mappings, |(ip, region)| {
+        to_json(**ip, region, call).to_string()
+    })
 }
 
 pub(super) fn get(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {

@@ -5,16 +5,16 @@ use cfcache_model::endpoint::MAX_ZONES_PER_PAGE;
 use serde_json::json;
 
 use crate::answer::{ApiResponse, quote};
-use crate::behavior::page::PageSizes;
-use crate::behavior::{Call, switch};
+use crate::behavior::{Call, page, switch};
 use crate::route;
 use crate::state::{State, Zone, ZoneSettings};
 
 /// The account of all zones.
 const ACCOUNT_ID: &str = "01a7362d577a6c3019a474fd6f485823";
 
-/// The number of zones on a page. The documented minimum is 5, but many published programs ask for 1 and get it.
-const PAGES: PageSizes = PageSizes { min: 1, max: MAX_ZONES_PER_PAGE as usize, default: 20 };
+/// The maximum number of zones on a page. The documented minimum is 5, but many published programs ask for 1 and get
+/// it.
+const MAX_PER_PAGE: usize = MAX_ZONES_PER_PAGE as usize;
 
 pub(super) fn get(zone: &Zone, settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     ApiResponse::success(&zone_json(zone, settings, call))
@@ -49,7 +49,7 @@ pub(super) fn list(state: &State, call: &Call<'_>) -> ApiResponse {
         found.reverse();
     }
 
-    PAGES.answer(&query, &found, |(zone, settings)| zone_json(zone, settings, call))
+    page::answer(MAX_PER_PAGE, &query, &found, |(zone, settings)| zone_json(zone, settings, call))
 }
 
 pub(super) fn environments(zone: &Zone) -> ApiResponse {
