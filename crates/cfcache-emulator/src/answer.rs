@@ -6,7 +6,9 @@ use core::time::Duration;
 use cfcache_model::endpoint::Sample;
 use http::StatusCode;
 
-/// A status, an envelope, and values for headers.
+use crate::limit::Draw;
+
+/// A status, an envelope, values for headers, and what a purge did.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
@@ -15,6 +17,10 @@ pub(crate) struct ApiResponse {
     pub(crate) retry_after: Option<Duration>,
     /// The methods that the path supports.
     pub(crate) allow: Option<String>,
+    /// What a purge uses of the limits, or would have used.
+    pub(crate) draw: Option<Draw>,
+    /// The number of items that it purged.
+    pub(crate) purged_items: u64,
 }
 
 /// An item of `errors`.
@@ -91,7 +97,7 @@ impl ApiResponse {
     }
 
     const fn new(status: StatusCode, body: String) -> Self {
-        Self { status, body, retry_after: None, allow: None }
+        Self { status, body, retry_after: None, allow: None, draw: None, purged_items: 0 }
     }
 }
 

@@ -143,33 +143,32 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The authenticated caller.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Caller<'a> {
-    /// Any token of a valid form, if none is configured.
-    AnyToken,
-    /// A configured token.
-    Known(&'a Token),
-    /// An e-mail address and a key.
-    Key,
-}
-
 /// Authenticates the caller of an endpoint, or returns the answer that refuses it.
+///
+/// Returns the configured token. `None` is a caller with all permissions: an e-mail address and a key, or any token of
+/// a valid form if none is configured.
 pub(crate) fn authenticate<'a>(
     config: &'a Config,
     endpoint: &Descriptor,
     headers: &HeaderMap,
-) -> Result<Caller<'a>, ApiResponse> {
-    let presented = Presented::read(headers)?;
-    match presented {
+) -> Result<Option<&'a Token>, ApiResponse> {
+    let mut invalid = Vec::new();
+    let token = valid_header(headers, &AUTHORIZATION, bearer, 6111, "Authorization", &mut invalid);
+    let email = valid_header(headers, &X_AUTH_EMAIL, email_form, 6102, "X-Auth-Email", &mut invalid);
+    let key = valid_header(headers, &X_AUTH_KEY, key_form, 6103, "X-Auth-Key", &mut invalid);
+    if !invalid.is_empty() {
+        let notice = Notice { chain: invalid, ..Notice::new(6003, "Invalid request headers") };
+        return Err(ApiResponse::refused_with(StatusCode::BAD_REQUEST, &[notice]));
+    }
+    match (token, email.zip(key)) {
         // Published for the account's form of verification; the user's form is assumed to be the same.
-        Presented { token: None, .. } if endpoint.area == Area::Token => {
+        (None, _) if endpoint.area == Area::Token => {
             Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 1001, "No API Token was sent"))
         }
         // If a program sends several kinds of credentials (the vendor's TypeScript SDK does), the token is used.
-        Presented { token: Some(token), .. } => by_token(config, endpoint, token),
-        Presented { key: Some((email, key)), .. } => by_key(config, email, key),
-        Presented { token: None, key: None } => Err(ApiResponse::refused(
+        (Some(token), _) => by_token(config, endpoint, token),
+        (None, Some((email, key))) => by_key(config, email, key).map(|()| None),
+        (None, None) => Err(ApiResponse::refused(
             StatusCode::BAD_REQUEST,
             9106,
             "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
@@ -177,12 +176,26 @@ pub(crate) fn authenticate<'a>(
     }
 }
 
-/// Returns whether the caller may use the endpoint at all.
-pub(crate) fn permits(caller: Caller<'_>, endpoint: &Descriptor) -> bool {
-    match caller {
-        Caller::AnyToken | Caller::Key => true,
-        Caller::Known(token) => token.may(endpoint),
+/// Returns the value of a header that has a valid form. For another form, an error is added to the list.
+fn valid_header<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    form: fn(&str) -> Option<&str>,
+    code: u32,
+    shown_name: &str,
+    invalid: &mut Vec<Notice>,
+) -> Option<&'a str> {
+    let value = headers.get(name)?.as_bytes();
+    let valid = core::str::from_utf8(value).ok().and_then(form);
+    if valid.is_none() {
+        invalid.push(Notice::new(code, format!("Invalid format for {shown_name} header")));
     }
+    valid
+}
+
+/// Returns whether the caller may use the endpoint at all.
+pub(crate) fn permits(caller: Option<&Token>, endpoint: &Descriptor) -> bool {
+    caller.is_none_or(|token| token.may(endpoint))
 }
 
 /// Returns the answer to a token that may not use an endpoint or may not see the zone: 10000 with the page of the
@@ -200,14 +213,16 @@ pub(crate) fn forbidden(endpoint: &Descriptor) -> ApiResponse {
     }
 }
 
-fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Result<Caller<'a>, ApiResponse> {
+fn by_token<'a>(
+    config: &'a Config,
+    endpoint: &Descriptor,
+    token: &str,
+) -> Result<Option<&'a Token>, ApiResponse> {
     let known = config.tokens.iter().find(|known| known.secret == token);
     let is_open = config.tokens.is_empty() && config.keys.is_empty();
     match known {
-        Some(known) if endpoint.area == Area::Token || known.state == TokenState::Active => {
-            Ok(Caller::Known(known))
-        }
-        None if is_open && !looks_like_key(token) => Ok(Caller::AnyToken),
+        Some(known) if endpoint.area == Area::Token || known.state == TokenState::Active => Ok(Some(known)),
+        None if is_open && !looks_like_key(token) => Ok(None),
         None if endpoint.area == Area::Token => {
             Err(ApiResponse::refused(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"))
         }
@@ -215,12 +230,12 @@ fn by_token<'a>(config: &'a Config, endpoint: &Descriptor, token: &str) -> Resul
     }
 }
 
-fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, ApiResponse> {
+fn by_key(config: &Config, email: &str, key: &str) -> Result<(), ApiResponse> {
     let is_open = config.tokens.is_empty() && config.keys.is_empty();
     // Addresses are compared without regard to case.
     let fits = |known: &ApiKey| known.email.eq_ignore_ascii_case(email) && known.key == key;
     if is_open || config.keys.iter().any(fits) {
-        return Ok(Caller::Key);
+        return Ok(());
     }
     Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 9103, "Unknown X-Auth-Key or X-Auth-Email"))
 }
@@ -231,43 +246,6 @@ fn by_key<'a>(config: &'a Config, email: &str, key: &str) -> Result<Caller<'a>, 
 fn looks_like_key(token: &str) -> bool {
     let is_lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     token.starts_with("cfk_") || (token.len() == 37 && token.bytes().all(is_lower_hex))
-}
-
-/// The credentials of a request, with a valid form.
-struct Presented<'a> {
-    token: Option<&'a str>,
-    key: Option<(&'a str, &'a str)>,
-}
-
-impl<'a> Presented<'a> {
-    fn read(headers: &'a HeaderMap) -> Result<Self, ApiResponse> {
-        let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let email = headers.get(X_AUTH_EMAIL).map(http::HeaderValue::as_bytes);
-        let key = headers.get(X_AUTH_KEY).map(http::HeaderValue::as_bytes);
-
-        let mut chain = Vec::new();
-        let mut check = |value: Option<&'a [u8]>, form: fn(&str) -> Option<&str>, code, name| {
-            let value = value?;
-            let good = core::str::from_utf8(value).ok().and_then(form);
-            if good.is_none() {
-                chain.push(Notice::new(code, format!("Invalid format for {name} header")));
-            }
-            good
-        };
-        let token = check(authorization, bearer, 6111, "Authorization");
-        let email = check(email, email_form, 6102, "X-Auth-Email");
-        let key = check(key, key_form, 6103, "X-Auth-Key");
-        if chain.is_empty() {
-            return Ok(Self { token, key: email.zip(key) });
-        }
-        let notice = Notice {
-            code: 6003,
-            message: "Invalid request headers".to_owned(),
-            documentation_url: None,
-            chain,
-        };
-        Err(ApiResponse::refused_with(StatusCode::BAD_REQUEST, &[notice]))
-    }
 }
 
 /// Returns the single word after `Bearer`, without quotes. The length is not checked, because that of real tokens has

@@ -24,11 +24,10 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::answer::ApiResponse;
-use crate::auth::{self, Caller};
+use crate::auth::{self, Token};
 use crate::config::Config;
-use crate::limit::Draw;
 use crate::route::{self, RouteMatch};
-use crate::state::{State, Zone};
+use crate::state::{AcceptedPurge, State, Zone};
 
 /// An authorized request to an endpoint.
 #[derive(Debug)]
@@ -39,7 +38,8 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: &'a Bytes,
-    pub(crate) caller: Caller<'a>,
+    /// The configured token; `None` if the caller has all permissions.
+    pub(crate) caller: Option<&'a Token>,
     pub(crate) config: &'a Config,
 }
 
@@ -64,7 +64,7 @@ impl Call<'_> {
 }
 
 /// Executes a request and answers it. A purge is only checked here; the limits may still refuse it.
-pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiResponse, purge::Accepted> {
+pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiResponse, Vec<AcceptedPurge>> {
     let endpoint = call.route.endpoint;
     let Some(id) = call.route.argument("zone_id") else {
         return ControlFlow::Break(match endpoint.name {
@@ -100,24 +100,13 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiRespo
     })
 }
 
+pub(crate) use purge::carry_out;
 pub(crate) use switch::development_mode_since;
 
-/// Executes a checked purge that the limits allowed.
-pub(crate) fn carry_out(state: &mut State, accepted: purge::Accepted) -> ApiResponse {
-    purge::carry_out(state, accepted)
-}
-
-fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<ApiResponse, purge::Accepted> {
+fn purge(call: &Call<'_>, zone: &Zone, action: Action) -> ControlFlow<ApiResponse, Vec<AcceptedPurge>> {
     match purge::check(call, zone, action) {
-        Ok(accepted) => ControlFlow::Continue(accepted),
+        Ok(purges) => ControlFlow::Continue(purges),
         Err(refusal) => ControlFlow::Break(refusal),
-    }
-}
-
-impl purge::Accepted {
-    /// Returns what the purge uses of the limits.
-    pub(crate) fn draw(&self) -> Draw {
-        self.draw
     }
 }
 

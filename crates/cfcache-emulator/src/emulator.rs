@@ -17,7 +17,7 @@ use crate::behavior::{self, Call};
 use crate::config::{Config, Hints, LimitMode};
 use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
-use crate::log::{Log, LogEntry, RequestOutcome, without_secrets};
+use crate::log::{Counts, Log, LogEntry, without_secrets};
 use crate::route::{self, RouteMatch};
 use crate::state::{AcceptedPurge, State};
 
@@ -42,13 +42,6 @@ pub(crate) struct Handled {
     pub(crate) processed: bool,
     /// The number of purged items.
     pub(crate) items: u64,
-}
-
-impl Handled {
-    pub(crate) fn outcome(&self) -> RequestOutcome {
-        let status = Some(self.response.status().as_u16());
-        RequestOutcome { status, processed: self.processed, faulted: false, items: self.items }
-    }
 }
 
 impl Emulator {
@@ -91,10 +84,12 @@ impl Emulator {
     #[must_use]
     pub fn handle(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let handled = self.process(now, request);
-        self.log.record(handled.outcome(), || LogEntry {
+        let status = Some(handled.response.status().as_u16());
+        let counts = Counts::one_request(status, handled.processed, handled.items);
+        self.log.record(counts, || LogEntry {
             endpoint: handled.endpoint,
             body: request.body().clone(),
-            status: Some(handled.response.status().as_u16()),
+            status,
             processed: handled.processed,
             ..LogEntry::begun(now, 0, request)
         });
@@ -123,12 +118,16 @@ impl Emulator {
     pub(crate) fn process(&self, now: Duration, request: &Request<Bytes>) -> Handled {
         let mut state = self.state();
         let state = &mut *state;
-        let outcome = self.decide(state, now, request);
+        let route = route::route(request.method(), request.uri().path());
+        let endpoint = route.as_ref().ok().map(|route| route.endpoint.name);
+        let answer = match route.and_then(|route| self.decide(state, now, request, &route)) {
+            Ok(answer) | Err(answer) => answer,
+        };
         state.answers += 1;
 
-        let processed = outcome.answer.status.is_success();
-        let mut response = Response::new(Bytes::from(outcome.answer.body));
-        *response.status_mut() = outcome.answer.status;
+        let processed = answer.status.is_success();
+        let mut response = Response::new(Bytes::from(answer.body));
+        *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut put = |name: http::HeaderName, value: String| {
@@ -138,75 +137,75 @@ impl Emulator {
             }
         };
         put(http::HeaderName::from_static("cf-ray"), ray(state.answers));
-        if let Some(methods) = outcome.answer.allow {
+        if let Some(methods) = answer.allow {
             put(ALLOW, methods);
         }
-        let quota = match (self.config.limits, self.config.hints, outcome.draw) {
+        let quota = match (self.config.limits, self.config.hints, answer.draw) {
             (LimitMode::Off, _, _) | (_, Hints::Silent, _) => None,
-            (_, Hints::Bucket, Some(draw)) => Some(state.limits.purges_left(now, draw)),
-            _ => Some(state.limits.calls_left(now)),
+            (_, Hints::Bucket, Some(draw)) => Some(state.limits.purge_headers(now, draw)),
+            _ => Some(state.limits.call_headers(now)),
         };
         if let Some(quota) = quota {
-            put(http::HeaderName::from_static("ratelimit"), quota.state());
-            put(http::HeaderName::from_static("ratelimit-policy"), quota.policy());
-            if let Some(wait) = outcome.answer.retry_after {
+            for (name, value) in quota {
+                put(name, value);
+            }
+            if let Some(wait) = answer.retry_after {
                 put(RETRY_AFTER, whole_seconds(wait).to_string());
             }
         }
-        Handled { response, endpoint: outcome.endpoint, processed, items: outcome.items }
+        Handled { response, endpoint, processed, items: answer.purged_items }
     }
 
-    /// Checks route, credentials, call limit, permissions, content and purge limits in this order, then executes the
-    /// request. So a request that is refused because of its content uses nothing of the purge limits.
-    fn decide(&self, state: &mut State, now: Duration, request: &Request<Bytes>) -> CallOutcome {
-        let path = request.uri().path();
-        let route = match route::route(request.method(), path) {
-            Ok(route) => route,
-            Err(answer) => return CallOutcome::new(None, answer),
-        };
-        let endpoint = Some(route.endpoint.name);
-        let caller = match auth::authenticate(&self.config, route.endpoint, request.headers()) {
-            Ok(caller) => caller,
-            Err(answer) => return CallOutcome::new(endpoint, answer),
-        };
+    /// Checks credentials, call limit, permissions, content and purge limits in this order, then executes the request.
+    /// So a request that is refused because of its content uses nothing of the purge limits.
+    ///
+    /// # Errors
+    ///
+    /// The answer that refuses the request.
+    fn decide(
+        &self,
+        state: &mut State,
+        now: Duration,
+        request: &Request<Bytes>,
+        route: &RouteMatch,
+    ) -> Result<ApiResponse, ApiResponse> {
+        let caller = auth::authenticate(&self.config, route.endpoint, request.headers())?;
         let is_limited = self.config.limits == LimitMode::Kept;
         if is_limited
             && route.endpoint.area != Area::Purge
             && let Err(wait) = state.limits.call(now)
         {
-            return CallOutcome::new(endpoint, too_many(971, THROTTLED, wait));
+            return Err(too_many(971, THROTTLED, wait));
         }
         if !auth::permits(caller, route.endpoint) {
-            return CallOutcome::new(endpoint, auth::forbidden(route.endpoint));
+            return Err(auth::forbidden(route.endpoint));
         }
         let call = Call {
             now,
-            route: &route,
+            route,
             method: request.method(),
-            path,
+            path: request.uri().path(),
             query: request.uri().query().unwrap_or_default(),
             body: request.body(),
             caller,
             config: &self.config,
         };
-        let accepted = match behavior::decide(state, &call) {
+        let purges = match behavior::decide(state, &call) {
             ControlFlow::Break(answer) => {
-                self.set_edge(state, &route, &answer);
-                return CallOutcome::new(endpoint, answer);
+                self.set_edge(state, route, &answer);
+                return Ok(answer);
             }
-            ControlFlow::Continue(accepted) => accepted,
+            ControlFlow::Continue(purges) => purges,
         };
-        let draw = accepted.draw();
+        let draw = Draw::new(&purges);
         if is_limited && let Err(wait) = state.limits.purge(now, draw) {
-            let answer = too_many(1134, RATE_LIMITED, wait);
-            return CallOutcome { draw: Some(draw), ..CallOutcome::new(endpoint, answer) };
+            return Err(ApiResponse { draw: Some(draw), ..too_many(1134, RATE_LIMITED, wait) });
         }
-        let items = accepted.items();
         if let Some(edges) = &self.edges {
-            accepted.purges().iter().for_each(|purge| edges.purge(now, purge));
+            purges.iter().for_each(|purge| edges.purge(now, purge));
         }
-        let answer = behavior::carry_out(state, accepted);
-        CallOutcome { endpoint, answer, draw: Some(draw), items }
+        let purged_items = purges.iter().map(|purge| purge.scope.item_count() as u64).sum();
+        Ok(ApiResponse { draw: Some(draw), purged_items, ..behavior::carry_out(state, &call, purges) })
     }
 
     /// Applies the settings of a zone to its cache, in case the request changed them.
@@ -230,20 +229,6 @@ impl Emulator {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics between two parts of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct CallOutcome {
-    endpoint: Option<&'static str>,
-    answer: ApiResponse,
-    /// What a purge uses of the limits, or would have used.
-    draw: Option<Draw>,
-    items: u64,
-}
-
-impl CallOutcome {
-    const fn new(endpoint: Option<&'static str>, answer: ApiResponse) -> Self {
-        Self { endpoint, answer, draw: None, items: 0 }
     }
 }
 

@@ -3,7 +3,11 @@
 
 use core::time::Duration;
 
+use cfcache_edge::Scope;
 use cfcache_model::limits::{PurgeLimits, Rate};
+use http::HeaderName;
+
+use crate::state::AcceptedPurge;
 
 /// A token bucket: initially full, refilled at a constant rate, with exact integers.
 ///
@@ -128,36 +132,24 @@ impl CallWindow {
         }
     }
 
-    fn quota(&mut self, now: Duration) -> QuotaState {
+    fn headers(&mut self, now: Duration) -> [(HeaderName, String); 2] {
         self.roll(now);
         let (left, end) = match self.closed_until {
             Some(end) => (0, end),
             None if self.used == 0 => (self.limit.count, now + self.limit.per),
             None => (self.limit.count - self.used, self.begun + self.limit.per),
         };
-        QuotaState { left, reset: end.saturating_sub(now), count: self.limit.count, window: self.limit.per }
+        quota_headers(left, end.saturating_sub(now), self.limit)
     }
 }
 
-/// The values of the headers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QuotaState {
-    left: u32,
-    reset: Duration,
-    count: u32,
-    window: Duration,
-}
-
-impl QuotaState {
-    /// `"default";r=50;t=30`
-    pub(crate) fn state(&self) -> String {
-        format!(r#""default";r={};t={}"#, self.left, whole_seconds(self.reset))
-    }
-
-    /// `"default";q=1200;w=300`
-    pub(crate) fn policy(&self) -> String {
-        format!(r#""default";q={};w={}"#, self.count, whole_seconds(self.window))
-    }
+/// Returns the headers about a quota: how much of it is left until it is full again, and the quota itself.
+///
+/// `Ratelimit: "default";r=50;t=30` and `Ratelimit-Policy: "default";q=1200;w=300`
+fn quota_headers(left: u32, reset: Duration, quota: Rate) -> [(HeaderName, String); 2] {
+    let state = format!(r#""default";r={left};t={}"#, whole_seconds(reset));
+    let policy = format!(r#""default";q={};w={}"#, quota.count, whole_seconds(quota.per));
+    [(HeaderName::from_static("ratelimit"), state), (HeaderName::from_static("ratelimit-policy"), policy)]
 }
 
 /// Returns the seconds as the API writes them: whole numbers, rounded up, so that a client that waits this long is
@@ -173,6 +165,22 @@ pub(crate) struct Draw {
     pub(crate) flexible: u32,
     /// The number of URLs.
     pub(crate) urls: u32,
+}
+
+impl Draw {
+    /// Returns what the purges of one request use.
+    pub(crate) fn new(purges: &[AcceptedPurge]) -> Self {
+        let mut draw = Self::default();
+        for purge in purges {
+            match &purge.scope {
+                // The maximum number of URLs in a request was checked.
+                Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
+                // Several lists are still one request.
+                _ => draw.flexible = 1,
+            }
+        }
+        draw
+    }
 }
 
 /// The limits of an account.
@@ -213,20 +221,16 @@ impl LimitState {
         self.calls.take(now)
     }
 
-    /// Returns the remaining calls.
-    pub(crate) fn calls_left(&mut self, now: Duration) -> QuotaState {
-        self.calls.quota(now)
+    /// Returns the headers about the remaining calls.
+    pub(crate) fn call_headers(&mut self, now: Duration) -> [(HeaderName, String); 2] {
+        self.calls.headers(now)
     }
 
-    /// Returns the remaining tokens of the bucket that a draw uses.
-    pub(crate) fn purges_left(&mut self, now: Duration, draw: Draw) -> QuotaState {
+    /// Returns the headers about the remaining tokens of the bucket that a draw uses.
+    pub(crate) fn purge_headers(&mut self, now: Duration, draw: Draw) -> [(HeaderName, String); 2] {
         let bucket = if draw.flexible > 0 { &mut self.flexible } else { &mut self.urls };
-        QuotaState {
-            left: bucket.left(now),
-            reset: bucket.until_full(now),
-            count: bucket.capacity(),
-            window: bucket.window(),
-        }
+        let quota = Rate { count: bucket.capacity(), per: bucket.window() };
+        quota_headers(bucket.left(now), bucket.until_full(now), quota)
     }
 }
 

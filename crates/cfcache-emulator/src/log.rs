@@ -98,13 +98,22 @@ pub struct Counts {
     pub items: u64,
 }
 
-/// The counted properties of a request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RequestOutcome {
-    pub(crate) status: Option<u16>,
-    pub(crate) processed: bool,
-    pub(crate) faulted: bool,
-    pub(crate) items: u64,
+impl Counts {
+    /// Returns the counts of one request, from its status, whether it took effect, and the number of purged items.
+    pub(crate) fn one_request(status: Option<u16>, processed: bool, items: u64) -> Self {
+        let rate_limited = u64::from(status == Some(429));
+        Self { requests: 1, processed: u64::from(processed), rate_limited, items, ..Self::default() }
+    }
+
+    fn add(&mut self, other: Self) {
+        let Self { connections, requests, processed, faulted, rate_limited, items } = other;
+        self.connections += connections;
+        self.requests += requests;
+        self.processed += processed;
+        self.faulted += faulted;
+        self.rate_limited += rate_limited;
+        self.items += items;
+    }
 }
 
 impl Log {
@@ -134,16 +143,11 @@ impl Log {
         self.seen().counts.connections += 1;
     }
 
-    /// Counts a request and its result. `entry` is only called if it is kept.
-    pub(crate) fn record(&self, outcome: RequestOutcome, entry: impl FnOnce() -> LogEntry) {
+    /// Adds the counts of a request, and its entry. `entry` is only called if it is kept.
+    pub(crate) fn record(&self, request: Counts, entry: impl FnOnce() -> LogEntry) {
         let entry = (self.log_retention != LogRetention::Counts).then(entry);
         let mut seen = self.seen();
-        let counts = &mut seen.counts;
-        counts.requests += 1;
-        counts.processed += u64::from(outcome.processed);
-        counts.faulted += u64::from(outcome.faulted);
-        counts.rate_limited += u64::from(outcome.status == Some(429));
-        counts.items += outcome.items;
+        seen.counts.add(request);
         if let Some(entry) = entry {
             self.log_retention.push(&mut seen.entries, entry);
         }

@@ -33,9 +33,9 @@ use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
 use crate::fault::edge_error;
 use crate::fault::{Fault, FaultAction, FaultSequence};
-use crate::log::{Log, LogEntry, RequestOutcome};
+use crate::log::{Counts, Log, LogEntry};
 use crate::route;
-use crate::serve::body::{FaultyBody, truncated};
+use crate::serve::body::FaultyBody;
 use crate::serve::connection::{Order, ServerConnection, Socket};
 use crate::serve::edge::EdgeServer;
 use crate::state::AcceptedPurge;
@@ -261,15 +261,15 @@ async fn respond(
     }
 
     let request = match read(&request, body).await {
-        Ok(body) => request.map(|_| body),
-        Err(Unread::TooLarge) => {
+        Ok(Some(body)) => request.map(|_| body),
+        Ok(None) => {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             shared.record(connection, &request, None, fault.as_ref(), Some(status));
             return Ok(plain(status, "text/plain", "the body is too large").map(FaultyBody::all));
         }
-        Err(Unread::Broken) => {
+        Err(error) => {
             shared.record(connection, &request, None, fault.as_ref(), None);
-            return Err(truncated());
+            return Err(error);
         }
     };
 
@@ -358,8 +358,9 @@ impl ServerState {
         let status = status.map(|status| status.as_u16());
         let processed = handled.is_some_and(|handled| handled.processed);
         let items = handled.map_or(0, |handled| handled.items);
-        let outcome = RequestOutcome { status, processed, faulted: fault.is_some(), items };
-        self.emulator.log().record(outcome, || LogEntry {
+        let faulted = u64::from(fault.is_some());
+        let counts = Counts { faulted, ..Counts::one_request(status, processed, items) };
+        self.emulator.log().record(counts, || LogEntry {
             endpoint: route::route(request.method(), request.uri().path())
                 .ok()
                 .map(|route| route.endpoint.name),
@@ -372,23 +373,21 @@ impl ServerState {
     }
 }
 
-/// Why a body was not read.
-enum Unread {
-    TooLarge,
-    /// The client stopped sending.
-    Broken,
-}
-
-async fn read(request: &Request<Bytes>, body: Incoming) -> Result<Bytes, Unread> {
+/// Reads the body of a request; `None` if it is too large.
+///
+/// # Errors
+///
+/// If the client stopped sending.
+async fn read(request: &Request<Bytes>, body: Incoming) -> io::Result<Option<Bytes>> {
     let promised =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if promised.is_some_and(|promised: usize| promised > MAX_BODY_BYTES) {
-        return Err(Unread::TooLarge);
+        return Ok(None);
     }
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Unread::TooLarge),
-        Err(_) => Err(Unread::Broken),
+        Ok(body) => Ok(Some(body.to_bytes())),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
     }
 }
 

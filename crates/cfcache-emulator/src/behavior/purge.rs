@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use crate::answer::ApiResponse;
 use crate::behavior::Call;
-use crate::limit::Draw;
 use crate::route;
 use crate::state::{AcceptedPurge, State, Zone};
 use cfcache_edge::{File, Scope};
@@ -23,49 +22,24 @@ const MAX_HOST_CHARS: usize = 200;
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge_by_prefix/>, 2026
 const MAX_PREFIX_SEPARATORS: usize = 31;
 
-/// A field of the body that contains a list.
-#[derive(Debug, Clone, Copy)]
-enum List {
-    Files,
-    Tags,
-    Hosts,
-    Prefixes,
-}
+/// Parses and checks the items of a list.
+type ParseList = fn(Vec<Value>, &Call<'_>, &Zone) -> Result<Scope, ApiResponse>;
 
-const LISTS: [(&str, List); 4] =
-    [("files", List::Files), ("tags", List::Tags), ("hosts", List::Hosts), ("prefixes", List::Prefixes)];
+/// The fields of the body that contain a list.
+const LISTS: [(&str, ParseList); 4] =
+    [("files", files), ("tags", tags), ("hosts", hosts), ("prefixes", prefixes)];
 
-/// A valid purge.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    /// One for each field of the body.
-    purges: Vec<AcceptedPurge>,
-    pub(super) draw: Draw,
-    reply: String,
-}
-
-impl Accepted {
-    /// Returns the purges.
-    pub(crate) fn purges(&self) -> &[AcceptedPurge] {
-        &self.purges
-    }
-
-    /// Returns the number of items.
-    pub(crate) fn items(&self) -> u64 {
-        self.purges.iter().map(|purge| purge.scope.item_count() as u64).sum()
-    }
-}
-
-/// Records a purge.
-pub(super) fn carry_out(state: &mut State, accepted: Accepted) -> ApiResponse {
-    for purge in accepted.purges {
+/// Records the purges of a request.
+pub(crate) fn carry_out(state: &mut State, call: &Call<'_>, purges: Vec<AcceptedPurge>) -> ApiResponse {
+    for purge in purges {
         state.purge(purge);
     }
-    ApiResponse::success(&accepted.reply)
+    let zone = call.route.argument("zone_id").unwrap_or_default();
+    ApiResponse::success(&format!(r#"{{"id":{}}}"#, crate::answer::quote(zone)))
 }
 
-/// Parses and checks a body.
-pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Accepted, ApiResponse> {
+/// Parses and checks a body. Each of its fields is a purge.
+pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Vec<AcceptedPurge>, ApiResponse> {
     let environment = match call.route.argument("environment_id") {
         None => None,
         Some(id) => {
@@ -77,13 +51,12 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
 
     let mut fields = fields(call.body)?;
     let everything = fields.remove("purge_everything");
-    let lists: Vec<(&str, List, Value)> = LISTS
+    let lists: Vec<(&str, ParseList, Value)> = LISTS
         .into_iter()
-        .filter_map(|(name, list)| fields.remove(name).map(|value| (name, list, value)))
+        .filter_map(|(name, parse)| fields.remove(name).map(|value| (name, parse, value)))
         .collect();
 
     let mut scopes = Vec::new();
-    let mut draw = Draw::default();
     match (everything, lists.is_empty()) {
         (None, true) => return Err(names_nothing()),
         (Some(_), false) => {
@@ -91,30 +64,15 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
             return Err(refused(1092, message));
         }
         (Some(Value::Bool(true)), true) => {
-            draw.flexible = 1;
             scopes.push(Scope::Everything);
         }
         (Some(_), true) => return Err(refused(1013, "purge_everything must be true")),
         (None, false) => {
-            for (name, list, value) in lists {
+            for (name, parse, value) in lists {
                 let Value::Array(items) = value else {
                     return Err(refused(1014, format!("{name} must be an array")));
                 };
-                let scope = match list {
-                    List::Files => Scope::Files(files(items, call, zone)?),
-                    List::Tags => Scope::Tags(tags(items, call)?),
-                    List::Hosts => Scope::Hosts(hosts(items, call)?),
-                    List::Prefixes => Scope::Prefixes(prefixes(items, call)?),
-                };
-                match &scope {
-                    // The check above and the maximum size of a body limit the number of URLs.
-                    Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
-                    // Several lists are still one request.
-                    _ => {
-                        draw.flexible = 1;
-                    }
-                }
-                scopes.push(scope);
+                scopes.push(parse(items, call, zone)?);
             }
         }
     }
@@ -133,9 +91,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Acce
         environment: environment.map(|environment| environment.id.clone()),
         scope,
     };
-    let purges = scopes.into_iter().map(purge).collect();
-    let reply = format!(r#"{{"id":{}}}"#, crate::answer::quote(&zone.id));
-    Ok(Accepted { purges, draw, reply })
+    Ok(scopes.into_iter().map(purge).collect())
 }
 
 /// Returns the fields of the body that are not null. A body that is not an object has none.
@@ -149,9 +105,9 @@ fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiResponse> {
     }
 }
 
-fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, ApiResponse> {
+fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Scope, ApiResponse> {
     check_count(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
-    items
+    let files = items
         .into_iter()
         .map(|item| {
             let file = file(item).ok_or_else(names_nothing)?;
@@ -169,7 +125,8 @@ fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Vec<File>, A
                 Some(_) => Ok(file),
             }
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok(Scope::Files(files))
 }
 
 /// Parses a string, or an object with `url` and optional `headers`. The API has been seen to accept both in one list.
@@ -197,7 +154,7 @@ fn file(item: Value) -> Option<File> {
     }
 }
 
-fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
+fn tags(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
     check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
     strings(items, |tag| match tag.chars().count() {
         0..=MAX_TAG_CHARS => Ok(()),
@@ -205,9 +162,10 @@ fn tags(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> 
             Err(refused(1100, format!("Tags must be at most {MAX_TAG_CHARS} characters long: {}", clip(tag))))
         }
     })
+    .map(Scope::Tags)
 }
 
-fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
+fn hosts(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
     check_count(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
     strings(items, |host| match host.chars().count() {
         _ if has_forbidden(host) || host.contains("://") => {
@@ -219,9 +177,10 @@ fn hosts(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse>
             format!("Hosts must be at most {MAX_HOST_CHARS} characters long: {}", clip(host)),
         )),
     })
+    .map(Scope::Hosts)
 }
 
-fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiResponse> {
+fn prefixes(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
     // No code for prefixes is known. The code for tags, which share their limit, is used.
     check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
     strings(items, |prefix| {
@@ -240,6 +199,7 @@ fn prefixes(items: Vec<Value>, call: &Call<'_>) -> Result<Vec<String>, ApiRespon
         };
         Err(refused(1016, format!("Invalid prefix, it {problem}: {}", clip(prefix))))
     })
+    .map(Scope::Prefixes)
 }
 
 fn strings(
