@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
-use cfcache_emulator::{Config, Emulator, LogRetention, Server, Zone};
+use cfcache_emulator::{Config, Emulator, Server, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{
     BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
@@ -52,7 +52,7 @@ impl Session {
             Api::Emulator { zone_id, zone_name } => {
                 let config = Config::new(chosen.unwrap_or(Plan::Free))
                     .with_zone(Zone::new(zone_id.as_str(), zone_name.as_str()))
-                    .with_log_retention(LogRetention::Counts);
+                    .with_max_log_entries(0);
                 let listen = ([127, 0, 0, 1], 0).into();
                 let emulator = Emulator::start(config, listen).await.map_err(|error| {
                     Failure::new(Exit::Unreachable, format!("cannot start the emulator: {error}"))

@@ -8,7 +8,6 @@ use cfcache_model::limits::{self, PurgeLimits, Rate};
 use crate::auth::{ApiKey, Token};
 use crate::edge::EdgeConfig;
 use crate::fault::Fault;
-use crate::log::LogRetention;
 use crate::state::Zone;
 
 /// 2026-01-01T00:00:00.12345Z. It has a fraction, so that clients must handle dates with one.
@@ -27,8 +26,9 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// The accepted API keys.
     pub keys: Vec<ApiKey>,
-    /// Whether limits are enforced.
-    pub limits: LimitMode,
+    /// Whether limits are enforced. Without limits, no header mentions them. (The maximum number of items in a request
+    /// is enforced in any case.)
+    pub has_limits: bool,
     /// The maximum number of items in a request, and the rates of purges. Default: those of the plan.
     pub purge_limits: PurgeLimits,
     /// The limit of calls that are not purges. Above it, all calls are refused for the length of the window.
@@ -44,20 +44,10 @@ pub struct Config {
     pub latency: Duration,
     /// The faults. The first one that matches a request is applied.
     pub faults: Vec<Fault>,
-    /// How many entries the log keeps.
-    pub log_retention: LogRetention,
+    /// The maximum number of entries that the log keeps; the last ones are kept. With 0 it only counts.
+    pub max_log_entries: usize,
     /// The cache in front of an origin, if any.
     pub edge: Option<EdgeConfig>,
-}
-
-/// How limits are enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LimitMode {
-    /// They are enforced. (The maximum number of items in a request is enforced in any case.)
-    Kept,
-    /// They are not enforced, and no header mentions them.
-    Off,
 }
 
 /// The content of `Ratelimit`, `Ratelimit-Policy` and `Retry-After`.
@@ -81,7 +71,7 @@ impl Config {
             zones: Vec::new(),
             tokens: Vec::new(),
             keys: Vec::new(),
-            limits: LimitMode::Kept,
+            has_limits: true,
             purge_limits: plan.purge_limits(),
             call_limit: limits::GLOBAL,
             hints: Hints::Calls,
@@ -89,7 +79,7 @@ impl Config {
             beginning: BEGINNING,
             latency: Duration::ZERO,
             faults: Vec::new(),
-            log_retention: LogRetention::Everything,
+            max_log_entries: usize::MAX,
             edge: None,
         }
     }
@@ -115,10 +105,10 @@ impl Config {
         self
     }
 
-    /// Sets whether limits are enforced.
+    /// Sets whether limits are enforced. Default: yes.
     #[must_use]
-    pub const fn with_limits(mut self, limits: LimitMode) -> Self {
-        self.limits = limits;
+    pub const fn with_limits(mut self, has_limits: bool) -> Self {
+        self.has_limits = has_limits;
         self
     }
 
@@ -199,10 +189,10 @@ impl Config {
         self
     }
 
-    /// Sets how many entries the log keeps.
+    /// Sets the maximum number of entries that the log keeps, for runs with millions of requests. Default: all entries.
     #[must_use]
-    pub const fn with_log_retention(mut self, log_retention: LogRetention) -> Self {
-        self.log_retention = log_retention;
+    pub const fn with_max_log_entries(mut self, entries: usize) -> Self {
+        self.max_log_entries = entries;
         self
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::behavior;
-use crate::fault::{Fault, FaultAction, FaultSequence};
+use crate::fault::{ActiveFault, Fault, FaultAction, next_fault};
 use crate::origin::EdgeOrigin;
 use crate::state::{self, AcceptedPurge, Zone};
 
@@ -104,7 +104,7 @@ pub(crate) struct Edges {
     /// The wall-clock time when the emulator started.
     beginning: SystemTime,
     /// Decides which items of purges do not reach the cache.
-    survivors: Mutex<FaultSequence>,
+    survivors: Mutex<Vec<ActiveFault>>,
     /// Any purge endpoint: survivors are counted over all of them together.
     purge_endpoint: Option<&'static Descriptor>,
 }
@@ -185,10 +185,9 @@ impl Edges {
                 (zone.clone(), Mutex::new(cache))
             })
             .collect();
-        let survivors: Vec<Fault> =
-            faults.iter().filter(|fault| fault.action == FaultAction::Survive).cloned().collect();
+        let survivors = faults.iter().filter(|fault| fault.action == FaultAction::Survive);
+        let survivors = Mutex::new(survivors.map(ActiveFault::new).collect());
         let purge_endpoint = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
-        let survivors = Mutex::new(FaultSequence::new(&survivors));
         Self { config, zones, beginning, survivors, purge_endpoint }
     }
 
@@ -308,7 +307,7 @@ impl Edges {
         let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut survived = 0;
         let mut reaches = || {
-            let survives = survivors.next(self.purge_endpoint).is_some();
+            let survives = next_fault(&mut survivors, self.purge_endpoint).is_some();
             survived += usize::from(survives);
             !survives
         };

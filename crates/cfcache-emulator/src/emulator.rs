@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use crate::answer::ApiResponse;
 use crate::auth;
 use crate::behavior::{self, Call};
-use crate::config::{Config, Hints, LimitMode};
+use crate::config::{Config, Hints};
 use crate::edge::{Edges, Inventory};
 use crate::limit::{Draw, whole_seconds};
 use crate::log::{Counts, Log, LogEntry, without_secrets};
@@ -60,7 +60,7 @@ impl Emulator {
             let zones: Vec<_> = state.zones.iter().map(|(zone, _)| zone.clone()).collect();
             Arc::new(Edges::new(edge, config.plan, &zones, &config.faults, beginning))
         });
-        let log = Log::new(config.log_retention);
+        let log = Log::new(config.max_log_entries);
         Self { config, state: Mutex::new(state), edges, log }
     }
 
@@ -140,8 +140,8 @@ impl Emulator {
         if let Some(methods) = answer.allow {
             put(ALLOW, methods);
         }
-        let quota = match (self.config.limits, self.config.hints, answer.draw) {
-            (LimitMode::Off, _, _) | (_, Hints::Silent, _) => None,
+        let quota = match (self.config.has_limits, self.config.hints, answer.draw) {
+            (false, _, _) | (_, Hints::Silent, _) => None,
             (_, Hints::Bucket, Some(draw)) => Some(state.limits.purge_headers(now, draw)),
             _ => Some(state.limits.call_headers(now)),
         };
@@ -170,8 +170,7 @@ impl Emulator {
         route: &RouteMatch,
     ) -> Result<ApiResponse, ApiResponse> {
         let caller = auth::authenticate(&self.config, route.endpoint, request.headers())?;
-        let is_limited = self.config.limits == LimitMode::Kept;
-        if is_limited
+        if self.config.has_limits
             && route.endpoint.area != Area::Purge
             && let Err(wait) = state.limits.call(now)
         {
@@ -198,7 +197,9 @@ impl Emulator {
             ControlFlow::Continue(purges) => purges,
         };
         let draw = Draw::new(&purges);
-        if is_limited && let Err(wait) = state.limits.purge(now, draw) {
+        if self.config.has_limits
+            && let Err(wait) = state.limits.purge(now, draw)
+        {
             return Err(ApiResponse { draw: Some(draw), ..too_many(1134, RATE_LIMITED, wait) });
         }
         if let Some(edges) = &self.edges {

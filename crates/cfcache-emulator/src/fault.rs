@@ -29,8 +29,8 @@ pub struct Fault {
     pub action: FaultAction,
     /// The delay of the action, after the request took effect or would have.
     pub delay: Duration,
-    /// Whether the request takes effect; `None` is the default of the action.
-    pub effect: Option<Effect>,
+    /// Whether the request takes effect, even if the client does not learn of it; `None` is the default of the action.
+    pub processed: Option<bool>,
     /// The requests to which the fault applies.
     pub scope: FaultScope,
     /// Only every `n`th of these requests.
@@ -111,16 +111,6 @@ pub enum FaultAction {
     Survive,
 }
 
-/// Whether a request takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third case")]
-pub enum Effect {
-    /// It takes effect, even if the client does not learn of it.
-    Done,
-    /// It does not take effect.
-    NotDone,
-}
-
 /// The requests to which a fault applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -140,7 +130,7 @@ impl Fault {
         Self {
             action,
             delay: Duration::ZERO,
-            effect: None,
+            processed: None,
             scope: FaultScope::Purges,
             every: None,
             at: Vec::new(),
@@ -161,8 +151,8 @@ impl Fault {
     /// Sets whether the request takes effect. (The two resets before and after reading have a fixed effect, which does
     /// not change.)
     #[must_use]
-    pub const fn with_effect(mut self, effect: Effect) -> Self {
-        self.effect = Some(effect);
+    pub const fn with_processed(mut self, processed: bool) -> Self {
+        self.processed = Some(processed);
         self
     }
 
@@ -231,7 +221,7 @@ impl Fault {
             | FaultAction::Survive
             | FaultAction::Slow(_) => true,
         };
-        self.effect.map_or(usual, |effect| effect == Effect::Done)
+        self.processed.unwrap_or(usual)
     }
 
     fn looks_at(&self, endpoint: Option<&Descriptor>) -> bool {
@@ -251,12 +241,9 @@ impl FaultAction {
     }
 }
 
-/// The faults of an emulator, with their state.
+/// A fault with its state.
 #[derive(Debug)]
-pub(crate) struct FaultSequence(Vec<ActiveFault>);
-
-#[derive(Debug)]
-struct ActiveFault {
+pub(crate) struct ActiveFault {
     fault: Fault,
     seen: u64,
     fired: u64,
@@ -264,21 +251,17 @@ struct ActiveFault {
     random: u64,
 }
 
-impl FaultSequence {
-    pub(crate) fn new(faults: &[Fault]) -> Self {
-        let running =
-            |fault: &Fault| ActiveFault { fault: fault.clone(), seen: 0, fired: 0, random: fault.seed };
-        Self(faults.iter().map(running).collect())
-    }
-
-    /// Returns the fault of a request. Faults after the first matching one do not count the request, so
-    /// `status=503,times=3` and `reset-after,times=2` apply one after the other.
-    pub(crate) fn next(&mut self, endpoint: Option<&Descriptor>) -> Option<Fault> {
-        self.0.iter_mut().find_map(|running| running.fires(endpoint).then(|| running.fault.clone()))
-    }
+/// Returns the fault of a request. Faults after the first matching one do not count the request, so
+/// `status=503,times=3` and `reset-after,times=2` apply one after the other.
+pub(crate) fn next_fault(faults: &mut [ActiveFault], endpoint: Option<&Descriptor>) -> Option<Fault> {
+    faults.iter_mut().find_map(|active| active.fires(endpoint).then(|| active.fault.clone()))
 }
 
 impl ActiveFault {
+    pub(crate) fn new(fault: &Fault) -> Self {
+        Self { fault: fault.clone(), seen: 0, fired: 0, random: fault.seed }
+    }
+
     fn fires(&mut self, endpoint: Option<&Descriptor>) -> bool {
         let fault = &self.fault;
         if !fault.looks_at(endpoint) || fault.times.is_some_and(|times| self.fired >= times) {
@@ -317,8 +300,8 @@ mod tests {
     fn fired(text: &str) -> Vec<u64> {
         let fault: Fault = text.parse().unwrap();
         let purge = cfcache_model::endpoint::all().find(|endpoint| endpoint.area == Area::Purge);
-        let mut script = FaultSequence::new(&[fault]);
-        (1..=20).filter(|_| script.next(purge).is_some()).collect()
+        let mut faults = [ActiveFault::new(&fault)];
+        (1..=20).filter(|_| next_fault(&mut faults, purge).is_some()).collect()
     }
 
     #[test]

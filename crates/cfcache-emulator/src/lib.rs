@@ -41,11 +41,11 @@ mod serve;
 mod state;
 
 pub use crate::auth::{ApiKey, Token, TokenState};
-pub use crate::config::{Config, Hints, LimitMode};
+pub use crate::config::{Config, Hints};
 pub use crate::edge::EdgeConfig;
 pub use crate::emulator::Emulator;
-pub use crate::fault::{Effect, Fault, FaultAction, FaultScope};
-pub use crate::log::{Counts, Log, LogEntry, LogRetention};
+pub use crate::fault::{Fault, FaultAction, FaultScope};
+pub use crate::log::{Counts, Log, LogEntry};
 pub use crate::origin::EdgeOrigin;
 pub use crate::serve::Server;
 pub use crate::state::{AcceptedPurge, Environment, Zone};

@@ -8,39 +8,21 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
-/// How many entries the log keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogRetention {
-    /// All entries.
-    Everything,
-    /// The last entries, up to this number.
-    Last(usize),
-    /// Only counts: for runs with millions of requests.
-    Counts,
-}
-
-impl LogRetention {
-    pub(crate) fn push<T>(self, list: &mut VecDeque<T>, item: T) {
-        let most = match self {
-            Self::Everything => usize::MAX,
-            Self::Last(most) => most,
-            Self::Counts => 0,
-        };
-        if most == 0 {
-            return;
-        }
-        while list.len() >= most {
-            list.pop_front();
-        }
-        list.push_back(item);
+/// Adds an item to a list that keeps the last `most` items.
+pub(crate) fn push_last<T>(list: &mut VecDeque<T>, item: T, most: usize) {
+    if most == 0 {
+        return;
     }
+    while list.len() >= most {
+        list.pop_front();
+    }
+    list.push_back(item);
 }
 
 /// The log of an emulator. Clones share the same log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    log_retention: LogRetention,
+    max_entries: usize,
     seen: Arc<Mutex<LogState>>,
 }
 
@@ -117,8 +99,8 @@ impl Counts {
 }
 
 impl Log {
-    pub(crate) fn new(log_retention: LogRetention) -> Self {
-        Self { log_retention, seen: Arc::default() }
+    pub(crate) fn new(max_entries: usize) -> Self {
+        Self { max_entries, seen: Arc::default() }
     }
 
     /// Returns the kept entries, oldest first.
@@ -145,11 +127,11 @@ impl Log {
 
     /// Adds the counts of a request, and its entry. `entry` is only called if it is kept.
     pub(crate) fn record(&self, request: Counts, entry: impl FnOnce() -> LogEntry) {
-        let entry = (self.log_retention != LogRetention::Counts).then(entry);
+        let entry = (self.max_entries > 0).then(entry);
         let mut seen = self.seen();
         seen.counts.add(request);
         if let Some(entry) = entry {
-            self.log_retention.push(&mut seen.entries, entry);
+            push_last(&mut seen.entries, entry, self.max_entries);
         }
     }
 

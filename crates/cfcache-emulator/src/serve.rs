@@ -32,7 +32,7 @@ use crate::answer::{ApiResponse, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
 use crate::fault::edge_error;
-use crate::fault::{Fault, FaultAction, FaultSequence};
+use crate::fault::{ActiveFault, Fault, FaultAction, next_fault};
 use crate::log::{Counts, Log, LogEntry};
 use crate::route;
 use crate::serve::body::FaultyBody;
@@ -71,14 +71,14 @@ impl Emulator {
         };
         let edge_address = edge_listener.as_ref().map(TcpListener::local_addr).transpose()?;
         // The caches handle survivors; the connections handle all other faults.
-        let is_connection_fault = |fault: &&Fault| fault.action != FaultAction::Survive;
-        let faults: Vec<Fault> = config.faults.iter().filter(is_connection_fault).cloned().collect();
+        let faults = config.faults.iter().filter(|fault| fault.action != FaultAction::Survive);
+        let faults: Vec<ActiveFault> = faults.map(ActiveFault::new).collect();
         #[expect(clippy::disallowed_methods, reason = "the caches compare times with those of a real origin")]
         let emulator = Self::beginning_at(config, SystemTime::now());
         let shared = Arc::new(ServerState {
             emulator,
-            script: Mutex::new(FaultSequence::new(&faults)),
             has_faults: !faults.is_empty(),
+            faults: Mutex::new(faults),
             begun: Instant::now(),
             advanced_ms: AtomicU64::new(0),
         });
@@ -158,7 +158,7 @@ impl Server {
 #[derive(Debug)]
 struct ServerState {
     emulator: Emulator,
-    script: Mutex<FaultSequence>,
+    faults: Mutex<Vec<ActiveFault>>,
     has_faults: bool,
     begun: Instant,
     /// The number of milliseconds by which the clock was moved.
@@ -343,8 +343,8 @@ impl ServerState {
             return None;
         }
         let route = route::route(request.method(), request.uri().path()).ok();
-        let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
-        script.next(route.map(|route| route.endpoint))
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        next_fault(&mut faults, route.map(|route| route.endpoint))
     }
 
     fn record(

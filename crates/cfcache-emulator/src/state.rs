@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::limit::LimitState;
-use crate::log::LogRetention;
+use crate::log::push_last;
 
 /// A zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub(crate) struct State {
     /// The number of answers, from which rays are generated.
     pub(crate) answers: u64,
     purges: VecDeque<AcceptedPurge>,
-    log_retention: LogRetention,
+    max_purges: usize,
 }
 
 impl State {
@@ -197,7 +197,7 @@ impl State {
             limits: LimitState::new(&config.purge_limits, config.call_limit),
             answers: 0,
             purges: VecDeque::new(),
-            log_retention: config.log_retention,
+            max_purges: config.max_log_entries,
         }
     }
 
@@ -207,7 +207,7 @@ impl State {
 
     /// Records an accepted purge.
     pub(crate) fn purge(&mut self, purge: AcceptedPurge) {
-        self.log_retention.push(&mut self.purges, purge);
+        push_last(&mut self.purges, purge, self.max_purges);
     }
 
     pub(crate) fn purges(&self) -> Vec<AcceptedPurge> {

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use cfcache::{Client, Entry, EntryStatus, File, Plan, ZoneId};
-use cfcache_emulator::{Config, Emulator, LimitMode, Zone};
+use cfcache_emulator::{Config, Emulator, Zone};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
@@ -31,13 +31,8 @@ impl Stream for Received {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config =
-        Config::new(Plan::Enterprise).with_limits(LimitMode::Off).with_zone(Zone::new(ZONE, "example.com"));
-    let emulator = Emulator::start(
-        config.with_log_retention(cfcache_emulator::LogRetention::Counts),
-        ([127, 0, 0, 1], 0).into(),
-    )
-    .await?;
+    let config = Config::new(Plan::Enterprise).with_limits(false).with_zone(Zone::new(ZONE, "example.com"));
+    let emulator = Emulator::start(config.with_max_log_entries(0), ([127, 0, 0, 1], 0).into()).await?;
     let zone: ZoneId = ZONE.parse()?;
     let token = "any-token-of-a-valid-form-will-do-here-00";
     let client =

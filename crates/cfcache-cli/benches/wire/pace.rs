@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{Client, PurgeScope, Summary, entries};
-use cfcache_emulator::{Config, LogRetention};
+use cfcache_emulator::Config;
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::{BatchLimits, Entry};
@@ -95,7 +95,7 @@ impl RateLimiter {
             .with_purge_limits(published)
             .with_limit_scale(share)
             .with_latency(LATENCY)
-            .with_log_retention(LogRetention::Counts);
+            .with_max_log_entries(0);
         Self { plan, kind, published, times, share, server: Server::emulator(config) }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cfcache_client::engine::Policy;
 use cfcache_client::{PurgeScope, entries};
-use cfcache_emulator::{Config, LimitMode, LogRetention};
+use cfcache_emulator::Config;
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::{Kind, Plan, diagnose};
@@ -58,8 +58,7 @@ pub(crate) fn run() -> bool {
     for (name, is_emulator) in servers {
         println!("\nat {name}:");
         let server = if is_emulator {
-            let config =
-                Config::new(Plan::Free).with_limits(LimitMode::Off).with_log_retention(LogRetention::Counts);
+            let config = Config::new(Plan::Free).with_limits(false).with_max_log_entries(0);
             Server::emulator(config)
         } else {
             Server::fixed(None)

@@ -7,9 +7,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use cfcache_client::Credentials;
-use cfcache_emulator::{
-    Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, LimitMode, LogRetention, Rules, Token, Zone,
-};
+use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, Rules, Token, Zone};
 use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
 
@@ -42,10 +40,10 @@ pub(crate) async fn serve(
         format!("its zone is {} ({}), on the plan {plan}; {who}", args.zone_name, bare(&args.zone_id));
     let mut config = Config::new(plan)
         .with_zone(Zone::new(&*args.zone_id, &*args.zone_name))
-        .with_limits(if limits { LimitMode::Kept } else { LimitMode::Off })
+        .with_limits(limits)
         .with_clear_time(Duration::from_secs_f64(args.clear_seconds))
         // It may run for days, and nothing here reads the requests that it received.
-        .with_log_retention(LogRetention::Counts);
+        .with_max_log_entries(0);
     if let Some(token) = args.token.clone() {
         // Only tokens that a client can send are accepted here.
         Credentials::token(token.as_str().into())

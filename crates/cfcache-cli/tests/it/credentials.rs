@@ -1,6 +1,6 @@
 //! The sources of credentials.
 
-use cfcache_emulator::{ApiKey, Config, LimitMode, Token};
+use cfcache_emulator::{ApiKey, Config, Token};
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, TOKEN, bare, cfcache};
@@ -10,7 +10,7 @@ const EMAIL: &str = "user@example.com";
 const VARIABLE: &str = "CLOUDFLARE_API_TOKEN";
 
 fn known() -> Api {
-    let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+    let config = Config::new(Plan::Free).with_limits(false);
     Api::start(config.with_token(Token::new(TOKEN)).with_key(ApiKey::new(EMAIL, KEY)))
 }
 

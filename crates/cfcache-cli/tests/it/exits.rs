@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, LimitMode, Token};
+use cfcache_emulator::{Config, Token};
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, TOKEN, ZONE, bare, cfcache, urls};
@@ -55,7 +55,7 @@ fn code_2_invalid_arguments() {
 
 #[test]
 fn code_3_the_credentials_are_refused() {
-    let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+    let config = Config::new(Plan::Free).with_limits(false);
     let api = Api::start(config.with_token(Token::new("another-token-than-the-one-that-is-sent")));
     let ran = cfcache(&api).args("purge urls --from - --json --concurrency 1").input(urls(1000)).run();
     ran.exits(3).tells("cfcache token verify");
@@ -108,7 +108,7 @@ fn code_5_the_api_failed_or_is_unreachable() {
 fn the_most_severe_of_several_failures_is_the_exit_code() {
     // The first batch is refused, and the second gets an error of the server.
     let config = Config::new(Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_fault("status=400,code=9999,times=1".parse().unwrap())
         .with_fault("status=503".parse().unwrap());
     let api = Api::start(config);
@@ -158,7 +158,7 @@ fn without_a_terminal_everything_needs_the_yes_option() {
 #[test]
 fn respects_the_limits_of_the_plan_by_default() {
     // 30 requests with 25 tokens in the bucket: the server never has to refuse one.
-    let config = Config::new(Plan::Enterprise).with_limits(LimitMode::Kept);
+    let config = Config::new(Plan::Enterprise).with_limits(true);
     let api = Api::start(config);
     let tags: String = (0..3000).map(|number| format!("tag-{number}\n")).collect();
     let ran = cfcache(&api).args("purge tags --plan pro --from - --json").input(tags).run();

@@ -9,7 +9,7 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{
     Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Recording, Summary, entries,
 };
-use cfcache_emulator::{AcceptedPurge, Config, Emulator, LimitMode, Log, Scope};
+use cfcache_emulator::{AcceptedPurge, Config, Emulator, Log, Scope};
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::{Batch, BatchLimits};
 use cfcache_model::target::File;
@@ -241,7 +241,7 @@ struct Ran {
 fn run(row: &Row, http: Http) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+        let mut config = Config::new(Plan::Free).with_limits(false);
         for fault in row.faults {
             config = config.with_fault(fault.parse().unwrap());
         }
@@ -437,7 +437,7 @@ fn the_report_of_the_binary_is_correct() {
         "success-false,probability=0.01,seed=44",
     ]
     .iter()
-    .fold(Config::new(Plan::Free).with_limits(LimitMode::Off), |config, fault| {
+    .fold(Config::new(Plan::Free).with_limits(false), |config, fault| {
         config.with_fault(fault.parse().unwrap())
     });
     let api = Api::start(config);

@@ -5,7 +5,7 @@
 use core::time::Duration;
 use std::collections::HashMap;
 
-use cfcache_emulator::{Config, LimitMode};
+use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, cfcache, urls};
@@ -26,8 +26,7 @@ fn kills_lose_nothing_and_repeat_only_requests_in_flight() {
         let kills = kills();
         // A file is checked completely before the first request, and most kills should come later.
         let entries = usize::try_from(kills * if from_file { 80 } else { 400 }).unwrap();
-        let config =
-            Config::new(Plan::Free).with_limits(LimitMode::Off).with_latency(Duration::from_millis(4));
+        let config = Config::new(Plan::Free).with_limits(false).with_latency(Duration::from_millis(4));
         let api = Api::start(config);
         let dir = Dir::new();
         let list = dir.file("list", urls(entries));

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use cfcache_emulator::{Config, LimitMode};
+use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, TOKEN, ZONE, adds_up, bare, cfcache, tidy, urls};
@@ -188,7 +188,7 @@ fn groups_requests_that_failed_for_the_same_reason() {
     insta::assert_snapshot!("alike", alike.told());
     // If there are several reasons, each has its entries below it.
     let config = Config::new(Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_fault("status=400,code=9999,at=1".parse().unwrap())
         .with_fault("status=400,code=9998,after=1".parse().unwrap());
     insta::assert_snapshot!("several_reasons", ran(&Api::start(config)).told());
@@ -198,7 +198,7 @@ fn groups_requests_that_failed_for_the_same_reason() {
 fn refused_mappings_are_errors_on_standard_error_too() {
     let mappings = "192.0.2.1 aws us-east-1\n192.0.2.2 aws mars-1\n";
     let import = |api: &Api| cfcache(api).args("origin-regions import -").input(mappings).run();
-    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(false));
     insta::assert_snapshot!("some_mappings", import(&api).told());
     let broken = Api::with_fault("status=400,code=9999,on=all");
     insta::assert_snapshot!("all_mappings", import(&broken).told());

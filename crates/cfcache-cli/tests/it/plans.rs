@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, LimitMode, Token};
+use cfcache_emulator::{Config, Token};
 use cfcache_model::Plan;
 
 use crate::support::{Api, TOKEN, cfcache};
@@ -13,7 +13,7 @@ fn tags(count: usize) -> String {
 
 #[test]
 fn requests_the_plan_once_a_run_exceeds_the_smallest_one() {
-    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(true));
     let ran = cfcache(&api).args("purge tags --json -v --from -").input(tags(6000)).run();
     ran.exits(0).tells("the zone's plan is `enterprise`");
     // 60 requests: with the limits of the free plan, they would take seven minutes.
@@ -25,7 +25,7 @@ fn requests_the_plan_once_a_run_exceeds_the_smallest_one() {
 
 #[test]
 fn a_small_purge_costs_no_extra_request() {
-    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(true));
     cfcache(&api).args("purge tags --from -").input(tags(1000)).run().exits(0);
     assert_eq!(api.requests(), 10);
     // A run with an explicit plan sends no extra request either.
@@ -38,7 +38,7 @@ fn a_small_purge_costs_no_extra_request() {
 
 #[test]
 fn uses_the_plan_of_a_looked_up_zone() {
-    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Kept));
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(true));
     cfcache(&api).args("-z example.com purge tags --from -").input(tags(6000)).run().exits(0);
     assert_eq!(api.requests(), 61);
 }
@@ -47,7 +47,7 @@ fn uses_the_plan_of_a_looked_up_zone() {
 #[test]
 fn uses_the_smallest_plan_if_the_token_may_not_read_the_zone() {
     let token = Token::new(TOKEN).with_permissions(["Cache Purge"]);
-    let config = Config::new(Plan::Enterprise).with_limits(LimitMode::Kept).with_token(token);
+    let config = Config::new(Plan::Enterprise).with_limits(true).with_token(token);
     let api = Api::start(config);
     let mut process = cfcache(&api).args("purge tags --json -v --from -").start();
     process.write(&tags(6000));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
-use cfcache_emulator::{Config, LimitMode};
+use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, TOKEN, ZONE};
@@ -455,7 +455,7 @@ fn dedent(lines: &[&str]) -> String {
 }
 
 fn enterprise() -> Api {
-    Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off))
+    Api::start(Config::new(Plan::Enterprise).with_limits(false))
 }
 
 /// Runs all blocks of a page.

@@ -1,6 +1,6 @@
 //! Without a zone, each entry goes to the zone of its host.
 
-use cfcache_emulator::{Config, LimitMode, Token, Zone};
+use cfcache_emulator::{Config, Token, Zone};
 use cfcache_model::Plan;
 
 use crate::support::{Api, Cmd, Dir, TOKEN, bare};
@@ -11,7 +11,7 @@ const NET: &str = "33333333333333333333333333333333";
 
 fn config() -> Config {
     Config::new(Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_zone(Zone::new(COM, "example.com"))
         .with_zone(Zone::new(SHOP, "shop.example.com"))
         .with_zone(Zone::new(NET, "example.net"))
@@ -64,8 +64,7 @@ fn an_internationalized_host_goes_to_its_zone() {
     let (name, coded) = ("with-\u{fc}mlaut.de", "xn--with-mlaut-eeb.de");
     let directory = Dir::new();
     for known in [name, coded] {
-        let api =
-            Api::start(Config::new(Plan::Free).with_limits(LimitMode::Off).with_zone(Zone::new(COM, known)));
+        let api = Api::start(Config::new(Plan::Free).with_limits(false).with_zone(Zone::new(COM, known)));
         let file = directory.file("config.toml", format!("[zones]\n\"{known}\" = \"{COM}\"\n"));
         let urls = format!("purge urls https://{coded}/a https://www.{coded}/b");
         without_zone(&api).args(&urls).run().exits(0);
@@ -82,7 +81,7 @@ fn refuses_two_zones_with_the_same_name() {
     for zones in [[pending.clone(), Zone::new(COM, "example.com")], [Zone::new(COM, "Example.com"), pending]]
     {
         let [first, second] = zones;
-        let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+        let config = Config::new(Plan::Free).with_limits(false);
         let config = config.with_zone(first).with_zone(second);
         let api = Api::start(config.clone());
         let urls = "purge urls --json https://www.example.com/a";
@@ -177,8 +176,7 @@ fn an_invalid_line_stops_all_zones() {
 
 #[test]
 fn requests_the_plan_of_a_zone_in_the_map() {
-    let config =
-        Config::new(Plan::Enterprise).with_limits(LimitMode::Kept).with_zone(Zone::new(COM, "example.com"));
+    let config = Config::new(Plan::Enterprise).with_limits(true).with_zone(Zone::new(COM, "example.com"));
     let api = Api::start(config);
     let directory = Dir::new();
     let file = directory.file("config.toml", format!("[zones]\n\"example.com\" = \"{COM}\"\n"));

@@ -2,7 +2,7 @@
 
 mod validator;
 
-use cfcache_emulator::{Config, LimitMode, Zone};
+use cfcache_emulator::{Config, Zone};
 use cfcache_model::Plan;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl SchemaCheck {
 
 /// Creates an API with every setting.
 fn enterprise() -> Api {
-    Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off))
+    Api::start(Config::new(Plan::Enterprise).with_limits(false))
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn failures(check: &mut SchemaCheck) {
 
 fn several_zones(check: &mut SchemaCheck, dir: &Dir) {
     let config = Config::new(Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_zone(Zone::new("11111111111111111111111111111111", "example.com"))
         .with_zone(Zone::new("33333333333333333333333333333333", "example.net"));
     let api = Api::start(config);

@@ -1,12 +1,12 @@
 //! Zones and environments, by id and by name.
 
-use cfcache_emulator::{Config, LimitMode, Token, Zone};
+use cfcache_emulator::{Config, Token, Zone};
 use cfcache_model::Plan;
 
 use crate::support::{Api, TOKEN, ZONE, bare, cfcache};
 
 fn open() -> Config {
-    Config::new(Plan::Free).with_limits(LimitMode::Off)
+    Config::new(Plan::Free).with_limits(false)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, LimitMode};
+use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
 use crate::support::{Api, Dir, cfcache, signal, urls, wait_until};
@@ -165,7 +165,7 @@ fn ctrl_c_ends_reading_commands_immediately() {
 
 #[test]
 fn ctrl_c_does_not_stop_a_started_clear() {
-    let api = Api::start(Config::new(Plan::Enterprise).with_limits(LimitMode::Off));
+    let api = Api::start(Config::new(Plan::Enterprise).with_limits(false));
     let process = cfcache(&api).args("reserve clear --wait -y").start();
     wait_until(|| api.requests() >= 1);
     std::thread::sleep(Duration::from_millis(200));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::JoinHandle;
 
-use cfcache_emulator::{Config, Emulator, LimitMode, Log};
+use cfcache_emulator::{Config, Emulator, Log};
 use cfcache_model::Plan;
 use tokio::sync::oneshot;
 
@@ -45,12 +45,12 @@ impl Api {
 
     /// Starts an emulator without rate limits.
     pub(crate) fn quick() -> Self {
-        Self::start(Config::new(Plan::Free).with_limits(LimitMode::Off))
+        Self::start(Config::new(Plan::Free).with_limits(false))
     }
 
     /// Starts an emulator with a fault.
     pub(crate) fn with_fault(fault: &str) -> Self {
-        let config = Config::new(Plan::Free).with_limits(LimitMode::Off);
+        let config = Config::new(Plan::Free).with_limits(false);
         Self::start(config.with_fault(fault.parse().unwrap()))
     }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use cfcache_model::InvalidInput;
 
-use crate::fault::{Effect, Fault, FaultAction, FaultScope};
+use crate::fault::{Fault, FaultAction, FaultScope};
 
 /// The keywords of all actions, for messages.
 const ACTIONS: &str = "`status=N`, `delay=TIME`, `reset-before`, `reset-after`, `reset-mid`, `truncate`, `malformed`, \
@@ -156,8 +156,8 @@ impl FaultParser {
             ("goaway", None) => self.set_action(name, FaultAction::GoAway)?,
             ("stall", None) => self.set_action(name, FaultAction::Stall)?,
             ("survive", None) => self.set_action(name, FaultAction::Survive)?,
-            ("processed", Some("yes")) => fault.effect = Some(Effect::Done),
-            ("processed", Some("no")) => fault.effect = Some(Effect::NotDone),
+            ("processed", Some("yes")) => fault.processed = Some(true),
+            ("processed", Some("no")) => fault.processed = Some(false),
             ("processed", Some(value)) => {
                 return Err(invalid(format!("`processed={value}`: must be `yes` or `no`")));
             }
@@ -239,14 +239,14 @@ impl FaultParser {
             return Err(invalid(format!("the action is missing: {ACTIONS}")));
         }
         if matches!(self.fault.action, FaultAction::ResetBefore | FaultAction::ResetAfter)
-            && self.fault.effect.is_some()
+            && self.fault.processed.is_some()
         {
             return Err(invalid(
                 "`processed` is fixed for a reset: `yes` for `reset-after`, `no` for `reset-before`",
             ));
         }
         let has_more =
-            self.has_delay || self.fault.effect.is_some() || self.fault.scope != FaultScope::Purges;
+            self.has_delay || self.fault.processed.is_some() || self.fault.scope != FaultScope::Purges;
         if self.fault.action == FaultAction::Survive && has_more {
             return Err(invalid(
                 "`survive` applies to the items of purges; `delay`, `processed` and `on` have no effect with it",
@@ -375,10 +375,7 @@ impl fmt::Display for Fault {
         if !self.delay.is_zero() || self.action == FaultAction::None {
             words.push(format!("delay={}", milliseconds(self.delay)));
         }
-        words.extend(self.effect.map(|effect| match effect {
-            Effect::Done => "processed=yes".to_owned(),
-            Effect::NotDone => "processed=no".to_owned(),
-        }));
+        words.extend(self.processed.map(|is_yes| format!("processed={}", if is_yes { "yes" } else { "no" })));
         match &self.scope {
             FaultScope::Purges => {}
             FaultScope::All => words.push("on=all".to_owned()),

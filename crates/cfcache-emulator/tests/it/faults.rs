@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Effect, Fault, FaultAction, FaultScope};
+use cfcache_emulator::{Fault, FaultAction, FaultScope};
 use proptest::prelude::*;
 
 #[test]
@@ -52,11 +52,11 @@ fn parses_and_formats_faults() {
         ("slow=2", Fault::new(FaultAction::Slow(second * 2))),
         ("slow=2m", Fault::new(FaultAction::Slow(second * 120))),
         ("stall", Fault::new(FaultAction::Stall)),
-        ("stall,processed=yes", Fault::new(FaultAction::Stall).with_effect(Effect::Done)),
+        ("stall,processed=yes", Fault::new(FaultAction::Stall).with_processed(true)),
         ("edge=1020", Fault::new(edge(1020, None, None))),
         ("edge=1015,retry-after=7", Fault::new(edge(1015, None, Some("7")))),
         ("edge=526,status=526,times=2", Fault::new(edge(526, Some(526), None)).with_times(2)),
-        ("malformed,processed=no", Fault::new(FaultAction::Malformed).with_effect(Effect::NotDone)),
+        ("malformed,processed=no", Fault::new(FaultAction::Malformed).with_processed(false)),
         ("status=503,probability=0.2,seed=7", Fault::new(FaultAction::status(503)).with_probability(0.2, 7)),
         (
             "stall,on=list_zones",
@@ -139,8 +139,8 @@ fn actions_decide_whether_a_request_takes_effect() {
         assert_eq!(text.parse::<Fault>().unwrap().takes_effect(), expected, "{text}");
     }
     // A value can express what a text cannot; it has no effect.
-    assert!(!Fault::new(FaultAction::ResetBefore).with_effect(Effect::Done).takes_effect());
-    assert!(Fault::new(FaultAction::ResetAfter).with_effect(Effect::NotDone).takes_effect());
+    assert!(!Fault::new(FaultAction::ResetBefore).with_processed(true).takes_effect());
+    assert!(Fault::new(FaultAction::ResetAfter).with_processed(false).takes_effect());
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, Emulator, Hints, LimitMode};
+use cfcache_emulator::{Config, Emulator, Hints};
 use cfcache_model::Plan;
 use cfcache_model::limits::Rate;
 use serde_json::json;
@@ -166,7 +166,7 @@ fn headers_contain_the_limits() {
 
 #[test]
 fn limits_can_be_disabled() {
-    let emulator = Emulator::new(Config::new(Plan::Free).with_limits(LimitMode::Off));
+    let emulator = Emulator::new(Config::new(Plan::Free).with_limits(false));
     for _ in 0..2000 {
         assert_eq!(send(&emulator, &purge(TAG)).status(), 200);
         assert_eq!(send(&emulator, &request("GET", "/zones", "")).status(), 200);

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_emulator::{Config, Emulator, LimitMode, Zone};
+use cfcache_emulator::{Config, Emulator, Zone};
 use cfcache_model::Plan;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ const ON: &str = r#"{"value":"on"}"#;
 const OFF: &str = r#"{"value":"off"}"#;
 
 fn emulator_with(plan: Plan) -> Emulator {
-    Emulator::new(Config::new(plan).with_limits(LimitMode::Off))
+    Emulator::new(Config::new(plan).with_limits(false))
 }
 
 /// Sends a request to a zone at a time. Returns the status, the codes and the `result`.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, Emulator, LimitMode, Zone};
+use cfcache_emulator::{Config, Emulator, Zone};
 use cfcache_model::Plan;
 use http::{Request, Response};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(crate) const PRODUCTION: &str = "12f4c9a5f0d14b7a9b8e7d6c5b4a39";
 pub(crate) const TOKEN: &str = "a-token-for-tests";
 
 pub(crate) fn unlimited() -> Config {
-    Config::new(Plan::Enterprise).with_limits(LimitMode::Off)
+    Config::new(Plan::Enterprise).with_limits(false)
 }
 
 /// Returns a request below the base path, with a token.

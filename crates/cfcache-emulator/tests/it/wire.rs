@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io::ErrorKind;
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, Emulator, LogRetention, Server};
+use cfcache_emulator::{Config, Emulator, Server};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -467,14 +467,13 @@ async fn an_incomplete_body_has_no_effect() {
 
 #[tokio::test]
 async fn keeps_the_configured_number_of_log_entries() {
-    for (keep, kept) in [(LogRetention::Everything, 5), (LogRetention::Last(2), 2), (LogRetention::Counts, 0)]
-    {
-        let running = start(unlimited().with_log_retention(keep)).await;
+    for (most, kept) in [(usize::MAX, 5), (2, 2), (0, 0)] {
+        let running = start(unlimited().with_max_log_entries(most)).await;
         for _ in 0..5 {
             assert_eq!(purge_once(&running).await.status(), 200);
         }
         let log = running.log();
-        assert_eq!((log.entries().len(), running.purges().len()), (kept, kept), "{keep:?}");
+        assert_eq!((log.entries().len(), running.purges().len()), (kept, kept), "{most}");
         let counts = log.counts();
         assert_eq!((counts.connections, counts.requests, counts.processed, counts.items), (5, 5, 5, 5));
         if let Some(last) = log.entries().last() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cfcache_emulator::{Config, Effect, Fault, FaultAction};
+use cfcache_emulator::{Config, Fault, FaultAction};
 use cfcache_queue::{
     Accounts, Claim, DeadRequest, DeadSelection, Group, NewDeadLetters, NewRequest, Settlement, Status,
     Store, StoreFuture, Tokens,
@@ -30,12 +30,8 @@ fn failing(seed: u64) -> Config {
         .with_fault(Fault::new(FaultAction::status(500)).with_probability(0.05, seed))
         .with_fault(Fault::new(refusal).with_probability(0.01, seed + 1))
         .with_fault(Fault::new(FaultAction::ResetBefore).with_probability(0.02, seed + 2))
-        .with_fault(
-            Fault::new(FaultAction::ResetAfter).with_probability(0.02, seed + 3).with_effect(Effect::Done),
-        )
-        .with_fault(
-            Fault::new(FaultAction::Stall).with_probability(0.01, seed + 4).with_effect(Effect::NotDone),
-        )
+        .with_fault(Fault::new(FaultAction::ResetAfter).with_probability(0.02, seed + 3).with_processed(true))
+        .with_fault(Fault::new(FaultAction::Stall).with_probability(0.01, seed + 4).with_processed(false))
 }
 
 fn assert_nothing_lost(chaos: &Chaos, lost: &[String]) {

@@ -8,7 +8,7 @@ mod verify;
 use std::collections::BTreeMap;
 
 use cfcache::{Client, Entry, EntryStatus, Error, ErrorKind, File, Tag, Target, ZoneId};
-use cfcache_emulator::{Config, Emulator, LimitMode, Server, Token, Zone};
+use cfcache_emulator::{Config, Emulator, Server, Token, Zone};
 use tokio::sync::mpsc;
 
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -16,7 +16,7 @@ const TOKEN: &str = "Sn3lZJTBX6kkg7OdcBUAxOO963GEIyGQqnFTOFYY";
 
 async fn emulator(faults: &[&str]) -> Server {
     let mut config = Config::new(cfcache::Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_zone(Zone::new(ZONE, "example.com"))
         .with_token(Token::new(TOKEN));
     for fault in faults {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use cfcache::{Error, Plan, Verdict, Verify};
-use cfcache_emulator::{Config, EdgeConfig, Emulator, LimitMode, Server, Token, Zone};
+use cfcache_emulator::{Config, EdgeConfig, Emulator, Server, Token, Zone};
 
 use crate::{TOKEN, ZONE, client, zone};
 
@@ -17,7 +17,7 @@ async fn edge(faults: &[&str]) -> Server {
     tokio::spawn(async move { axum::serve(listener, pages).await });
     let edge = EdgeConfig::new(origin.parse().unwrap());
     let mut config = Config::new(Plan::Free)
-        .with_limits(LimitMode::Off)
+        .with_limits(false)
         .with_zone(Zone::new(ZONE, "example.com"))
         .with_token(Token::new(TOKEN))
         .with_edge(edge.with_listen(([127, 0, 0, 1], 0).into()));
