@@ -11,15 +11,18 @@ use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use cfcache_edge::{Collector, Fetch, FillId, Keep, Next, Step, Ticket, Visitor};
+use cfcache_edge::{Collector, Edge, Failure, Fetch, FillId, Keep, Next, Step, Ticket, Visitor};
 use http::header::{CONTENT_TYPE, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
@@ -28,24 +31,51 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::edge::Edges;
 use crate::serve::ServerState;
 pub(super) use crate::serve::edge::body::EdgeBody;
-use crate::serve::edge::body::{OriginBody, Piece};
 pub(super) use crate::serve::edge::control::control;
-use crate::serve::edge::upstream::{RequestBody, Upstream};
+use crate::serve::edge::upstream::RequestBody;
 
 /// The state that all connections of visitors share.
 #[derive(Debug)]
 pub(super) struct EdgeServer {
     shared: Arc<ServerState>,
     edges: Arc<Edges>,
-    upstream: Upstream,
+    client: Client<HttpConnector, RequestBody>,
     /// The number of bytes of bodies that are being collected and are not stored yet.
     collected: AtomicU64,
 }
 
 impl EdgeServer {
     pub(super) fn new(shared: Arc<ServerState>, edges: Arc<Edges>) -> Self {
-        let upstream = Upstream::new(&edges.config);
-        Self { shared, edges, upstream, collected: AtomicU64::new(0) }
+        let client = upstream::client(&edges.config);
+        Self { shared, edges, client, collected: AtomicU64::new(0) }
+    }
+
+    async fn ask(
+        &self,
+        request: Request<()>,
+        visitor: IpAddr,
+        body: RequestBody,
+    ) -> Result<Response<EdgeBody>, Failure> {
+        upstream::ask(&self.edges.config, &self.client, request, visitor, body).await
+    }
+
+    /// Returns the wall-clock time.
+    fn now(&self) -> SystemTime {
+        self.edges.wall(self.shared.elapsed())
+    }
+
+    /// Ends a fill in the cache, and wakes the requests that wait for it.
+    fn end_fill<T: Default>(
+        &self,
+        zone: usize,
+        id: FillId,
+        end: impl FnOnce(SystemTime, &mut Edge) -> T,
+    ) -> T {
+        let now = self.now();
+        let Some(mut cache) = self.edges.cache(zone, now) else { return T::default() };
+        let ended = end(now, &mut cache.edge);
+        cache.wake(id);
+        ended
     }
 }
 
@@ -96,7 +126,7 @@ async fn respond(
 
     let fetch = loop {
         let (ended, until) = {
-            let now = server.edges.wall(server.shared.elapsed());
+            let now = server.now();
             let Some(mut cache) = server.edges.cache(zone, now) else {
                 return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n")
                     .map(EdgeBody::whole);
@@ -105,8 +135,7 @@ async fn respond(
                 Step::Answer { response, refresh } => {
                     drop(cache);
                     if let Some(fetch) = refresh {
-                        let request = OriginRequest { zone, peer: peer.ip(), fetch };
-                        drop(tokio::spawn(fill(Arc::clone(server), request, None)));
+                        drop(tokio::spawn(fill(Arc::clone(server), zone, peer.ip(), fetch, None)));
                     }
                     return response.map(EdgeBody::whole);
                 }
@@ -125,32 +154,29 @@ async fn respond(
         drop(tokio::time::timeout(until, ended).await);
     };
 
-    let request = OriginRequest { zone, peer: peer.ip(), fetch };
-    if request.fetch.with_body {
-        return pass(server, request, body).await;
+    if fetch.with_body {
+        return pass(server, zone, peer.ip(), fetch, body).await;
     }
     // A fill continues when its visitor leaves, because others may wait for it.
     let (answer, answered) = oneshot::channel();
-    drop(tokio::spawn(fill(Arc::clone(server), request, Some(answer))));
+    drop(tokio::spawn(fill(Arc::clone(server), zone, peer.ip(), fetch, Some(answer))));
     match answered.await {
         Ok(response) => response,
         Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was cancelled\n").map(EdgeBody::whole),
     }
 }
 
-/// A request for the origin.
-struct OriginRequest {
+/// Sends a request for an object that is not cached, and forwards the answer.
+async fn pass(
+    server: &EdgeServer,
     zone: usize,
     peer: IpAddr,
     fetch: Fetch,
-}
-
-/// Sends a request for an object that is not cached, and forwards the answer.
-async fn pass(server: &Arc<EdgeServer>, request: OriginRequest, body: Incoming) -> Response<EdgeBody> {
-    let OriginRequest { zone, peer, fetch } = request;
+    body: Incoming,
+) -> Response<EdgeBody> {
     let mut abandon = Abandon { server, zone, ticket: Some(fetch.ticket) };
-    let answer = server.upstream.ask(fetch.request, peer, RequestBody::Visitor(body)).await;
-    let now = server.edges.wall(server.shared.elapsed());
+    let answer = server.ask(fetch.request, peer, RequestBody::Left(body)).await;
+    let now = server.now();
     let (Some(ticket), Some(mut cache)) = (abandon.ticket.take(), server.edges.cache(zone, now)) else {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n").map(EdgeBody::whole);
     };
@@ -159,12 +185,10 @@ async fn pass(server: &Arc<EdgeServer>, request: OriginRequest, body: Incoming) 
         Ok(response) => {
             let (parts, body) = response.into_parts();
             match cache.edge.answered(now, ticket, Response::from_parts(parts, ())) {
-                Next::Pass(head) => head.map(|()| EdgeBody::Origin(body)),
+                Next::Pass(head) => head.map(|()| body),
                 Next::Answer(response) => response.map(EdgeBody::whole),
                 // An answer that is not eligible is not stored.
-                Next::Keep(Keep { ticket, .. }) => {
-                    cache.edge.outgrown(now, ticket).map(|()| EdgeBody::Origin(body))
-                }
+                Next::Keep(Keep { ticket, .. }) => cache.edge.outgrown(now, ticket).map(|()| body),
                 _ => {
                     plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(EdgeBody::whole)
                 }
@@ -183,7 +207,7 @@ struct Abandon<'a> {
 impl Drop for Abandon<'_> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let now = self.server.edges.wall(self.server.shared.elapsed());
+        let now = self.server.now();
         if let Some(mut cache) = self.server.edges.cache(self.zone, now) {
             cache.edge.abandoned(ticket);
         }
@@ -194,134 +218,108 @@ impl Drop for Abandon<'_> {
 /// there is one.
 async fn fill(
     server: Arc<EdgeServer>,
-    request: OriginRequest,
+    zone: usize,
+    peer: IpAddr,
+    fetch: Fetch,
     visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
 ) {
-    let OriginRequest { zone, peer, fetch } = request;
-    let filling = Filling { server: &server, zone, id: fetch.ticket.id() };
     let send = |visitor: Option<oneshot::Sender<_>>, response| {
         // The visitor may have left.
         visitor.map(|visitor| visitor.send(response).is_ok())
     };
     let ticket = fetch.ticket;
-    let response = match server.upstream.ask(fetch.request, peer, RequestBody::None).await {
+    let id = ticket.id();
+    let response = match server.ask(fetch.request, peer, RequestBody::Right(Empty::new())).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = filling.end(|now, edge| edge.failed(now, ticket, failure));
+            let response = server.end_fill(zone, id, |now, edge| edge.failed(now, ticket, failure));
             send(visitor, response.map(EdgeBody::whole));
             return;
         }
     };
     let (parts, body) = response.into_parts();
     let head = Response::from_parts(parts, ());
-    let keep = match filling.answered(ticket, head) {
-        Next::Pass(head) => {
-            filling.wake();
-            send(visitor, head.map(|()| EdgeBody::Origin(body)));
-            return;
-        }
-        Next::Answer(response) => {
-            filling.wake();
-            send(visitor, response.map(EdgeBody::whole));
-            return;
-        }
-        Next::Keep(keep) => keep,
-        _ => return filling.wake(),
+    let now = server.now();
+    let next = match server.edges.cache(zone, now) {
+        Some(mut cache) => cache.edge.answered(now, ticket, head),
+        None => Next::Pass(head),
     };
-    filling.keep(keep, body, visitor).await;
+    let response = match next {
+        Next::Keep(kept) => return keep(&server, zone, kept, body, visitor).await,
+        Next::Pass(head) => Some(head.map(|()| body)),
+        Next::Answer(response) => Some(response.map(EdgeBody::whole)),
+        _ => None,
+    };
+    server.end_fill(zone, id, |_, _| ());
+    if let Some(response) = response {
+        send(visitor, response);
+    }
 }
 
-/// A fill in progress.
-struct Filling<'a> {
-    server: &'a EdgeServer,
+/// Reads a body for the cache, and sends it to the visitor at the same time.
+async fn keep(
+    server: &EdgeServer,
     zone: usize,
-    id: FillId,
-}
-
-impl Filling<'_> {
-    fn answered(&self, ticket: Ticket, head: Response<()>) -> Next {
-        let now = self.server.edges.wall(self.server.shared.elapsed());
-        match self.server.edges.cache(self.zone, now) {
-            Some(mut cache) => cache.edge.answered(now, ticket, head),
-            None => Next::Pass(head),
-        }
+    keep: Keep,
+    mut body: EdgeBody,
+    visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
+) {
+    let Keep { ticket, limit, pass, .. } = keep;
+    let id = ticket.id();
+    let (mut visitor, mut parts) = (visitor, None);
+    if let Some(head) = pass
+        && let Some(visitor) = visitor.take()
+    {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        drop(visitor.send(head.map(|()| EdgeBody::parts(receiver))));
+        parts = Some(sender);
     }
-
-    /// Ends the fill in the cache, and wakes the requests that wait for it.
-    fn end<T: Default>(&self, end: impl FnOnce(std::time::SystemTime, &mut cfcache_edge::Edge) -> T) -> T {
-        let now = self.server.edges.wall(self.server.shared.elapsed());
-        let Some(mut cache) = self.server.edges.cache(self.zone, now) else { return T::default() };
-        let ended = end(now, &mut cache.edge);
-        cache.wake(self.id);
-        ended
-    }
-
-    fn wake(&self) {
-        self.end(|_, _| ());
-    }
-
-    /// Reads a body for the cache, and sends it to the visitor at the same time.
-    async fn keep(
-        &self,
-        keep: Keep,
-        mut body: OriginBody,
-        visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
-    ) {
-        let Keep { ticket, limit, pass, .. } = keep;
-        let (mut visitor, mut pieces) = (visitor, None);
-        if let Some(head) = pass
-            && let Some(visitor) = visitor.take()
-        {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            drop(visitor.send(head.map(|()| EdgeBody::shared(receiver))));
-            pieces = Some(sender);
-        }
-        let forward = |piece| {
-            // If the visitor has left, the fill continues.
-            pieces.as_ref().is_some_and(|pieces| pieces.send(piece).is_ok())
+    let forward = |part| {
+        // If the visitor has left, the fill continues.
+        parts.as_ref().is_some_and(|parts| parts.send(part).is_ok())
+    };
+    let mut collected = Collected { server, bytes: 0 };
+    let mut collector = Collector::new(limit);
+    loop {
+        let piece = match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(piece) => piece,
+                // Trailers are not stored.
+                Err(_) => continue,
+            },
+            Some(Err(error)) => {
+                let failure = body::failure(&error);
+                let response = server.end_fill(zone, id, |now, edge| edge.failed(now, ticket, failure));
+                forward(EdgeBody::Broken);
+                if let Some(visitor) = visitor {
+                    drop(visitor.send(response.map(EdgeBody::whole)));
+                }
+                return;
+            }
         };
-        let mut collected = Collected { server: self.server, bytes: 0 };
-        let mut collector = Collector::new(limit);
-        loop {
-            let piece = match body.frame().await {
-                None => break,
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => piece,
-                    // Trailers are not stored.
-                    Err(_) => continue,
-                },
-                Some(Err(error)) => {
-                    let response = self.end(|now, edge| edge.failed(now, ticket, error.failure()));
-                    forward(Piece::Broken);
-                    if let Some(visitor) = visitor {
-                        drop(visitor.send(response.map(EdgeBody::whole)));
-                    }
-                    return;
-                }
-            };
-            if collected.add(piece.len()) && collector.push(piece.clone()).is_ok() {
-                forward(Piece::Data(piece));
-                continue;
-            }
-            // The body is larger than the limit: the visitor gets it, but it is not cached.
-            let head = self.end(|now, edge| edge.outgrown(now, ticket));
-            match visitor {
-                Some(visitor) => {
-                    let mut pieces = collector.into_pieces();
-                    pieces.push(piece);
-                    drop(visitor.send(head.map(|()| EdgeBody::resumed(pieces, body))));
-                }
-                None => {
-                    forward(Piece::Data(piece));
-                    forward(Piece::Rest(body));
-                }
-            }
-            return;
+        if collected.add(piece.len()) && collector.push(piece.clone()).is_ok() {
+            forward(EdgeBody::whole(piece));
+            continue;
         }
-        let response = self.end(|now, edge| edge.filled(now, ticket, collector.into_bytes()));
+        // The body is larger than the limit: the visitor gets it, but it is not cached.
+        let head = server.end_fill(zone, id, |now, edge| edge.outgrown(now, ticket));
         if let Some(visitor) = visitor {
-            drop(visitor.send(response.map(EdgeBody::whole)));
+            let (sender, receiver) = mpsc::unbounded_channel();
+            for piece in collector.into_pieces() {
+                drop(sender.send(EdgeBody::whole(piece)));
+            }
+            drop(visitor.send(head.map(|()| EdgeBody::parts(receiver))));
+            parts = Some(sender);
         }
+        for part in [EdgeBody::whole(piece), body] {
+            drop(parts.as_ref().map(|parts| parts.send(part)));
+        }
+        return;
+    }
+    let response = server.end_fill(zone, id, |now, edge| edge.filled(now, ticket, collector.into_bytes()));
+    if let Some(visitor) = visitor {
+        drop(visitor.send(response.map(EdgeBody::whole)));
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::fs::File;
 
-use crate::serve::edge::body::OriginBody;
+use crate::serve::edge::body::EdgeBody;
 
 /// The result of looking up a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ enum Found {
 }
 
 /// Answers a request from a folder. Only `GET` and `HEAD` are supported.
-pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<OriginBody> {
+pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<EdgeBody> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a folder supports only GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -59,16 +59,8 @@ pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<Orig
     }
 }
 
-/// A path relative to a folder, from the path of a URL.
-#[derive(Debug, PartialEq, Eq)]
-struct Named {
-    path: PathBuf,
-    /// Whether the path ends with a slash.
-    is_folder: bool,
-}
-
-/// Decodes the path of a URL into file names; `None` if one of them is not valid.
-fn decode(path: &str) -> Option<Named> {
+/// Decodes the path of a URL into a path relative to a folder; `None` if a file name in it is not valid.
+fn decode(path: &str) -> Option<PathBuf> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {
@@ -89,9 +81,13 @@ fn decode(path: &str) -> Option<Named> {
     if !bytes.split(|byte| *byte == b'/').all(is_name) {
         return None;
     }
-    let is_folder = bytes.last().is_none_or(|last| *last == b'/');
     let start = bytes.iter().position(|byte| *byte != b'/').unwrap_or(bytes.len());
-    Some(Named { path: file_name(bytes.split_off(start))?, is_folder })
+    file_name(bytes.split_off(start))
+}
+
+/// Returns whether a decoded path names a folder, because it is empty or ends with a slash.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().last().is_none_or(|last| *last == b'/')
 }
 
 /// On Unix, file names may contain any bytes.
@@ -108,9 +104,9 @@ fn file_name(bytes: Vec<u8>) -> Option<PathBuf> {
     (!name.contains(['\\', ':'])).then(|| name.into())
 }
 
-fn find(root: &Path, named: &Named) -> io::Result<Found> {
-    let place = root.join(&named.path);
-    if named.is_folder {
+fn find(root: &Path, path: &Path) -> io::Result<Found> {
+    let place = root.join(path);
+    if is_folder(path) {
         return Ok(within(root, &place.join("index.html"))?.map_or(Found::Nothing, Found::File));
     }
     if let Some(file) = within(root, &place)? {
@@ -144,7 +140,7 @@ async fn serve(
     status: StatusCode,
     conditions: Option<&HeaderMap>,
     is_head: bool,
-) -> io::Result<Response<OriginBody>> {
+) -> io::Result<Response<EdgeBody>> {
     let file = File::open(path).await?;
     let metadata = file.metadata().await?;
     let length = metadata.len();
@@ -153,9 +149,9 @@ async fn serve(
     let date = httpdate::fmt_http_date(modified);
     let is_unchanged = conditions.is_some_and(|headers| is_unchanged(headers, &tag, modified));
     let body = if is_unchanged || is_head {
-        OriginBody::text(Bytes::new())
+        EdgeBody::whole(Bytes::new())
     } else {
-        OriginBody::File { file, left: length }
+        EdgeBody::File { file, left: length }
     };
     let mut response = Response::new(body);
     *response.status_mut() = if is_unchanged { StatusCode::NOT_MODIFIED } else { status };
@@ -194,7 +190,7 @@ fn is_unchanged(headers: &HeaderMap, tag: &str, modified: SystemTime) -> bool {
     since.is_some_and(|since| whole(modified) <= whole(since))
 }
 
-fn redirect(request: &Request<()>) -> Response<OriginBody> {
+fn redirect(request: &Request<()>) -> Response<EdgeBody> {
     let mut target = String::new();
     let uri = request.uri();
     // A path that begins with two slashes would lead to another host.
@@ -208,15 +204,15 @@ fn redirect(request: &Request<()>) -> Response<OriginBody> {
     response
 }
 
-fn unreadable(error: &io::Error) -> Response<OriginBody> {
+fn unreadable(error: &io::Error) -> Response<EdgeBody> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN, "the file may not be read\n"),
         _ => text(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n"),
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<OriginBody> {
-    let mut response = Response::new(OriginBody::text(Bytes::from_static(text.as_bytes())));
+fn text(status: StatusCode, text: &'static str) -> Response<EdgeBody> {
+    let mut response = Response::new(EdgeBody::whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(CONTENT_LENGTH, text.len().into());
@@ -267,15 +263,15 @@ mod tests {
         for path in ["/..", "/a/../b", "/%2e%2e/a", "/a/%2e%2E%2f%2e./b", "/a%00", "/%", "/%f", "/%zz"] {
             assert_eq!(decode(path), None, "{path}");
         }
-        let decoded = |path| decode(path).map(|named| (named.path, named.is_folder));
-        for (path, name, is_folder) in [
+        for (path, name, expected) in [
             ("/a%20b/%C3%BC.html", "a b/\u{fc}.html", false),
             ("/a..b", "a..b", false),
             ("//a/", "a/", true),
             ("/", "", true),
             ("", "", true),
         ] {
-            assert_eq!(decoded(path), Some((name.into(), is_folder)), "{path}");
+            let decoded = decode(path).unwrap();
+            assert_eq!((decoded.to_str(), is_folder(&decoded)), (Some(name), expected), "{path}");
         }
     }
 

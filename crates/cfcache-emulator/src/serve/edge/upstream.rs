@@ -3,20 +3,20 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use cfcache_edge::Failure;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::edge::EdgeConfig;
 use crate::origin::EdgeOrigin;
-use crate::serve::edge::body::OriginBody;
+use crate::serve::edge::body::EdgeBody;
 use crate::serve::edge::folder;
 
 /// The request headers that the edge adds:
@@ -34,61 +34,39 @@ const OWN_NAME: &str = "cfcache-emulator";
 /// be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// The origin.
-#[derive(Debug)]
-pub(super) enum Upstream {
-    Server { client: Box<Client<HttpConnector, RequestBody>>, base: Uri, read_timeout: Duration },
-    Folder(PathBuf),
+/// The body of a request to the origin: the visitor's body as it arrives, or none.
+pub(super) type RequestBody = Either<Incoming, Empty<Bytes>>;
+
+/// Creates the client that sends requests to a server.
+pub(super) fn client(config: &EdgeConfig) -> Client<HttpConnector, RequestBody> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(config.connect_timeout));
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(connector)
 }
 
-/// The body of a request to the origin.
-#[derive(Debug)]
-pub(super) enum RequestBody {
-    None,
-    /// The visitor's body, as it arrives.
-    Visitor(Incoming),
-}
-
-impl Upstream {
-    pub(super) fn new(config: &EdgeConfig) -> Self {
-        match &config.origin {
-            EdgeOrigin::Folder(root) => Self::Folder(root.clone()),
-            EdgeOrigin::Server(base) => {
-                let mut connector = HttpConnector::new();
-                connector.set_nodelay(true);
-                connector.set_connect_timeout(Some(config.connect_timeout));
-                let client = Client::builder(TokioExecutor::new())
-                    .pool_timer(TokioTimer::new())
-                    .pool_idle_timeout(IDLE)
-                    .build(connector);
-                Self::Server {
-                    client: Box::new(client),
-                    base: base.clone(),
-                    read_timeout: config.read_timeout,
-                }
-            }
-        }
-    }
-
-    /// Requests a page. The URI of the request is the visitor's.
-    pub(super) async fn ask(
-        &self,
-        request: Request<()>,
-        visitor: IpAddr,
-        body: RequestBody,
-    ) -> Result<Response<OriginBody>, Failure> {
-        match self {
-            Self::Folder(root) => Ok(folder::respond(root, &request).await),
-            Self::Server { client, base, read_timeout } => {
-                let mut request = request.map(|()| body);
-                *request.uri_mut() = join(base, request.uri()).ok_or(Failure::Unreachable)?;
-                add_headers(request.headers_mut(), visitor);
-                let response = tokio::time::timeout(*read_timeout, client.request(request))
-                    .await
-                    .map_err(|_| Failure::Timeout)?
-                    .map_err(|error| failure(&error))?;
-                Ok(response.map(|body| OriginBody::server(body, *read_timeout)))
-            }
+/// Requests a page from the origin. The URI of the request is the visitor's.
+pub(super) async fn ask(
+    config: &EdgeConfig,
+    client: &Client<HttpConnector, RequestBody>,
+    request: Request<()>,
+    visitor: IpAddr,
+    body: RequestBody,
+) -> Result<Response<EdgeBody>, Failure> {
+    match &config.origin {
+        EdgeOrigin::Folder(root) => Ok(folder::respond(root, &request).await),
+        EdgeOrigin::Server(base) => {
+            let mut request = request.map(|()| body);
+            *request.uri_mut() = join(base, request.uri()).ok_or(Failure::Unreachable)?;
+            add_headers(request.headers_mut(), visitor);
+            let response = tokio::time::timeout(config.read_timeout, client.request(request))
+                .await
+                .map_err(|_| Failure::Timeout)?
+                .map_err(|error| failure(&error))?;
+            Ok(response.map(|body| EdgeBody::server(body, config.read_timeout)))
         }
     }
 }
@@ -132,33 +110,4 @@ fn failure(error: &Error) -> Failure {
         cause = error.source();
     }
     if error.is_connect() { Failure::Unreachable } else { Failure::Closed }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: core::pin::Pin<&mut Self>,
-        context: &mut core::task::Context<'_>,
-    ) -> core::task::Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::None => core::task::Poll::Ready(None),
-            Self::Visitor(body) => core::pin::Pin::new(body).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Visitor(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::None => SizeHint::with_exact(0),
-            Self::Visitor(body) => body.size_hint(),
-        }
-    }
 }
