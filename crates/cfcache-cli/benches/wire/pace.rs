@@ -25,7 +25,7 @@ const HALF: f64 = 1.25;
 
 /// The measured buckets of plans. The rates for URLs are a multiple of the published ones on both sides, because a
 /// thousand requests would otherwise take five minutes.
-const LANES: &[(Plan, Kind, u32)] = &[
+const CASES: &[(Plan, Kind, u32)] = &[
     (Plan::Enterprise, Kind::Tags, 1),
     (Plan::Enterprise, Kind::Files, 4),
     (Plan::Business, Kind::Files, 2),
@@ -37,46 +37,38 @@ pub(crate) fn run() -> bool {
         "{REQUESTS} requests at a server with a bucket, latency {} ms; the least time is that of the bucket alone:",
         LATENCY.as_millis()
     );
-    let mut paces: Vec<RateLimiter> = Vec::new();
-    for &(plan, kind, times) in LANES {
-        paces.extend([1.0, 0.5].map(|share| RateLimiter::new(plan, kind, times, share)));
+    let mut cases: Vec<Case> = Vec::new();
+    for &(plan, kind, times) in CASES {
+        cases.extend([1.0, 0.5].map(|share| Case::new(plan, kind, times, share)));
     }
+    // Before the first run begins, because all runs share one thread.
+    let inputs: Vec<Vec<Entry>> = cases.iter().map(Case::entries).collect();
     let results = block_on(async {
         let mut running = tokio::task::JoinSet::new();
         let local = tokio::task::LocalSet::new();
-        for (index, pace) in paces.iter().enumerate() {
-            let (client, run) = pace.client();
-            let kind = pace.kind;
-            let items = pace.items();
-            running.spawn_local_on(async move { (index, measure(&client, &run, kind, items).await) }, &local);
+        for (index, (case, input)) in cases.iter().zip(inputs).enumerate() {
+            let (client, run) = case.client();
+            running.spawn_local_on(async move { (index, measure(&client, &run, input).await) }, &local);
         }
         let mut results = local.run_until(async { running.join_all().await }).await;
         results.sort_unstable_by_key(|(index, _)| *index);
         results
     });
     let mut met = true;
-    for (pace, (_, (took, tally))) in paces.iter().zip(results) {
-        met &= pace.report(took, &tally);
+    for (case, (_, (took, summary))) in cases.iter().zip(results) {
+        met &= case.report(took, &summary);
     }
     met
 }
 
-async fn measure(client: &Client, run: &PurgeScope, kind: Kind, items: usize) -> (Duration, Summary) {
-    let entry = move |number| {
-        let text = match kind {
-            Kind::Files => format!("https://www.example.com/{number}"),
-            _ => format!("tag-{number}"),
-        };
-        diagnose::read(kind, &text, &mut |_| {}).unwrap()
-    };
-    let all: Vec<Entry> = (0..items).map(entry).collect();
+async fn measure(client: &Client, run: &PurgeScope, input: Vec<Entry>) -> (Duration, Summary) {
     let begun = Instant::now();
-    let tally = client.run(run, entries(all), core::future::pending(), &mut ()).await;
-    (begun.elapsed(), tally)
+    let summary = client.run(run, entries(input), core::future::pending(), &mut ()).await;
+    (begun.elapsed(), summary)
 }
 
 /// A run with its own server.
-struct RateLimiter {
+struct Case {
     plan: Plan,
     kind: Kind,
     /// The limits that the client assumes.
@@ -87,7 +79,7 @@ struct RateLimiter {
     server: Server,
 }
 
-impl RateLimiter {
+impl Case {
     fn new(plan: Plan, kind: Kind, times: u32, share: f64) -> Self {
         let mut published = plan.purge_limits();
         published.urls.count *= times;
@@ -111,6 +103,17 @@ impl RateLimiter {
         REQUESTS * BatchLimits::from_plan(self.published, self.kind).items
     }
 
+    fn entries(&self) -> Vec<Entry> {
+        let entry = |number| {
+            let text = match self.kind {
+                Kind::Files => format!("https://www.example.com/{number}"),
+                _ => format!("tag-{number}"),
+            };
+            diagnose::read(self.kind, &text, &mut |_| {}).unwrap()
+        };
+        (0..self.items()).map(entry).collect()
+    }
+
     /// Returns the time in which the server's bucket allows all requests, in seconds.
     fn least(&self) -> f64 {
         let limits = &self.published;
@@ -122,8 +125,8 @@ impl RateLimiter {
         (all - burst * self.share) / (per_second * self.share)
     }
 
-    fn report(&self, took: Duration, tally: &Summary) -> bool {
-        assert_eq!(tally.accepted, self.items() as u64, "{tally:?}");
+    fn report(&self, took: Duration, summary: &Summary) -> bool {
+        assert_eq!(summary.accepted, self.items() as u64, "{summary:?}");
         let (took, least, refused) = (took.as_secs_f64(), self.least(), self.server.refused());
         let rates = match self.times {
             1 => String::new(),
