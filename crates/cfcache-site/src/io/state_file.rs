@@ -70,9 +70,7 @@ impl StateFile {
         let (Some(name), Some(folder)) = (path.file_name(), folder(&path)) else {
             return Err(io("write")(io::ErrorKind::IsADirectory.into()));
         };
-        if path.is_dir() {
-            return Err(io("write")(io::ErrorKind::IsADirectory.into()));
-        }
+        refuse_special(&path).map_err(io("write"))?;
         fs::create_dir_all(folder).map_err(io("make the folder of"))?;
         let mut lock_name = name.to_owned();
         lock_name.push(".lock");
@@ -267,6 +265,7 @@ pub type Visit<'a> = dyn FnMut(&Header, Entry<'_>) + 'a;
 
 fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>, StateError> {
     let io = |source| StateError::Io { what: "read", path: path.to_owned(), source };
+    refuse_special(path).map_err(io)?;
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -313,6 +312,17 @@ impl Drop for StateFile {
         // Still locked, so no other process uses it: a process that waits for the lock finds that the name is gone, and
         // creates a new file.
         let _gone = fs::remove_file(&self.lock_path);
+    }
+}
+
+/// Refuses what is no regular file: opening a pipe waits for ever, and a new state would replace a device such as
+/// `/dev/null` for all programs.
+fn refuse_special(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+        // A file that is missing or cannot be examined is the business of the next step.
+        _ => Ok(()),
     }
 }
 

@@ -165,3 +165,24 @@ proptest! {
         }
     }
 }
+
+/// A new state would replace a device such as `/dev/null`, and opening a pipe waits for its other end.
+#[cfg(unix)]
+#[test]
+fn refuses_devices_pipes_and_sockets() {
+    use std::os::unix::fs::symlink;
+    let scratch = Scratch::new();
+    let socket = scratch.0.join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let link = scratch.0.join("link");
+    symlink("socket", &link).unwrap();
+    for path in [&socket, &link] {
+        let error = StateFile::lock(path).unwrap_err();
+        assert!(error.to_string().contains("write"), "{error}");
+        let Err(StateError::Io { source, .. }) = read_unlocked(path, &mut |_, _| {}) else {
+            panic!("a socket was read");
+        };
+        assert_eq!(source.to_string(), "it is not a regular file");
+    }
+    assert!(!scratch.0.join("socket.lock").exists());
+}
