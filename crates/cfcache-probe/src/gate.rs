@@ -63,6 +63,10 @@ impl FromStr for Expectation {
         if !matches!(scheme.as_deref(), Some("http" | "https")) {
             return Err(InvalidCondition::Url(url.to_owned()));
         }
+        let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+        if authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+            return Err(InvalidCondition::Credentials);
+        }
         let (what, rest) = word(rest);
         let equals = |rest: &str| -> Result<(String, String), InvalidCondition> {
             let (name, rest) = word(rest);
@@ -133,6 +137,8 @@ impl fmt::Display for Expectation {
 pub enum InvalidCondition {
     /// It does not start with a URL.
     Url(String),
+    /// The URL contains a user or a password, which no request sends.
+    Credentials,
     /// The word after the URL is not a known keyword.
     Word(String),
     /// `contains` has no text, so it would match everything.
@@ -153,6 +159,8 @@ impl fmt::Display for InvalidCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(found) => write!(f, "`{found}` is not a URL with `https://` or `http://`"),
+            // The URL is not shown, because it may contain a password.
+            Self::Credentials => f.write_str("the URL contains a user or a password, which is not sent"),
             Self::Word(found) if found.is_empty() => f.write_str(
                 "a condition must follow the URL: `contains`, `status`, `header`, `json` or `sha256`",
             ),
@@ -501,6 +509,8 @@ mod tests {
             ("", "not a URL"),
             ("www.example.com contains a", "not a URL"),
             ("ftp://a.test contains a", "not a URL"),
+            ("https://user:password@a.test/ contains a", "a user or a password"),
+            ("https://a.test/?q=@b", "a condition must follow"),
             ("https://a.test", "must follow the URL"),
             ("https://a.test has a", "`has` must be"),
             ("https://a.test contains ", "needs a text"),
