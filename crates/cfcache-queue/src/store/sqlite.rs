@@ -39,7 +39,8 @@ const MAX_MERGED_ROWS: i64 = 1_000_000;
 /// The number of rows to remove in one transaction, which takes a fraction of a second.
 const ROWS_PER_DELETE: i64 = 10_000;
 
-/// The minimum free disk space for readiness: several times the size of the largest message.
+/// The minimum free disk space for readiness and new requests: several times the size of the largest message. The space
+/// below is for the settlement of claims. On a full disk, sent requests could not be removed.
 const MIN_FREE_BYTES: u64 = 4 << 20;
 
 /// Returns the time since 1970.
@@ -53,6 +54,7 @@ pub struct SqliteStore {
     writer: ConnectionThread,
     clock: Clock,
     last_claim: AtomicI64,
+    min_free_bytes: u64,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -94,6 +96,7 @@ impl SqliteStore {
                 file,
                 clock: Arc::new(clock),
                 last_claim: AtomicI64::new(0),
+                min_free_bytes: MIN_FREE_BYTES,
             })
         };
         open().map_err(|error: OpenError| StoreError::new("cannot open the queue", error))
@@ -121,7 +124,8 @@ impl SqliteStore {
         let reader = ConnectionThread::spawn("queue-reader", reader, ()).map_err(io)?;
         // The writer holds the lock until it ends.
         let writer = ConnectionThread::spawn("queue-writer", connection, directory).map_err(io)?;
-        Ok(Self { file, writer, reader, clock, last_claim: AtomicI64::new(0) })
+        let last_claim = AtomicI64::new(0);
+        Ok(Self { file, writer, reader, clock, last_claim, min_free_bytes: MIN_FREE_BYTES })
     }
 
     /// Returns the next rows of a table as a JSON array of objects, and their number. `offset` is the number of rows
@@ -173,6 +177,19 @@ impl SqliteStore {
         .await
     }
 
+    /// Checks that the disk has enough space for new requests.
+    fn check_space(&self, doing: &'static str) -> Result<(), StoreError> {
+        let free = open::free_bytes(&self.file).map_err(|error| StoreError::new(doing, error))?;
+        let least = self.min_free_bytes;
+        if free < least {
+            let message = format!(
+                "the disk has only {free} free bytes; at least {least} are required: free some disk space"
+            );
+            return Err(StoreError::new(doing, message));
+        }
+        Ok(())
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -218,6 +235,7 @@ impl Store for SqliteStore {
             if rows.is_empty() {
                 return Ok(());
             }
+            self.check_space("cannot store requests")?;
             self.write("cannot store requests", move |connection, now| {
                 rows.iter().try_for_each(|row| row.insert(connection, now))
             })
@@ -280,13 +298,7 @@ impl Store for SqliteStore {
             })
             .await?;
             // A row of a few bytes may fit on a disk that has no space for a message.
-            let free = open::free_bytes(&self.file).map_err(|error| StoreError::new(DOING, error))?;
-            if free < MIN_FREE_BYTES {
-                let message =
-                    format!("the disk has only {free} free bytes; at least {MIN_FREE_BYTES} are required");
-                return Err(StoreError::new(DOING, message));
-            }
-            Ok(())
+            self.check_space(DOING)
         })
     }
 
@@ -746,8 +758,9 @@ impl Drop for SqliteClaim {
     fn drop(&mut self) {
         if !self.is_settled {
             let number = self.number;
-            self.jobs
-                .run_later(move |connection| connection.prepare_cached(RELEASE)?.execute([number]).map(drop));
+            self.jobs.run_later(Arc::new(move |connection| {
+                connection.prepare_cached(RELEASE)?.execute([number]).map(drop)
+            }));
         }
     }
 }
@@ -943,6 +956,35 @@ mod tests {
     use rusqlite::StatementStatus;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_is_almost_full_refuses_requests_and_is_not_ready() {
+        let folder = std::env::temp_dir().join(format!("cfcache-queue-space-{}", std::process::id()));
+        let mut store = SqliteStore::open(&folder).unwrap();
+        let request = NewRequest {
+            zone: "example.com".to_owned(),
+            environment: None,
+            action: Action::Purge,
+            subject: Subject::Everything,
+            priority: 0,
+            delay: Duration::ZERO,
+            source: None,
+            event: None,
+        };
+        let requests = [request];
+        store.insert(&requests).await.unwrap();
+        store.min_free_bytes = u64::MAX;
+        for error in [store.insert(&requests).await.unwrap_err(), store.check_writable().await.unwrap_err()] {
+            assert!(error.to_string().contains("free some disk space"), "{error}");
+        }
+        // Stored requests can still be sent and removed.
+        let group = store.ready_groups().await.unwrap().remove(0);
+        let claim = store.claim(&group, 1).await.unwrap().unwrap();
+        claim.settle(vec![Settlement::Accepted]).await.unwrap();
+        assert_eq!(store.status().await.unwrap().waiting(), 0);
+        drop(store);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn the_search_for_groups_does_not_slow_down_with_more_requests() {

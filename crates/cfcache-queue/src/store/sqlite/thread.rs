@@ -1,7 +1,9 @@
 //! A thread that owns a connection, because calls of SQLite block.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -11,12 +13,16 @@ use crate::store::StoreError;
 /// The maximum number of jobs in one transaction, so that the first of them does not wait too long.
 const JOBS_PER_COMMIT: usize = 256;
 
+/// How long the thread waits after it could not commit a job that must be committed.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
 /// A job on the connection. The second parameter says whether it is the first job of a transaction. Returns a function
 /// that answers the caller after the commit, and whether the job succeeded.
 ///
 /// The first job needs no savepoint, because the whole transaction is rolled back if it fails. A savepoint for a change
 /// of a million rows would keep a copy of each page in memory.
 type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
+type RepeatableJob = Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
 type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
 enum ThreadMessage {
@@ -98,14 +104,23 @@ impl Jobs {
         receiver.await.map_err(|_| closed())?
     }
 
-    /// Runs `job` later, without waiting for it.
-    pub(super) fn run_later(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static) {
-        let job: Job = Box::new(move |connection, is_first| {
-            let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
-            (Box::new(|_| {}), done.is_ok())
+    /// Runs `job` later, without waiting for it, and again until it is committed. Another job in the same transaction
+    /// may prevent the commit.
+    pub(super) fn run_later(&self, job: RepeatableJob) {
+        let jobs = self.clone();
+        let run: Job = Box::new(move |connection, is_first| {
+            let done = if is_first { job(connection) } else { within_savepoint(connection, &*job) };
+            let is_done = done.is_ok();
+            let answer: Answer = Box::new(move |committed| {
+                if !is_done || committed.is_err() {
+                    std::thread::sleep(RETRY_PAUSE);
+                    jobs.run_later(job);
+                }
+            });
+            (answer, is_done)
         });
         // A thread that has ended holds no claims.
-        drop(self.0.send(ThreadMessage::Run(job)));
+        drop(self.0.send(ThreadMessage::Run(run)));
     }
 }
 
@@ -208,6 +223,39 @@ mod tests {
             connection.execute("INSERT INTO data VALUES (zeroblob(?1))", [bytes]).map(drop)
         };
         jobs.run("cannot store requests", job).await.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_job_without_a_caller_is_run_again_if_its_transaction_fails() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE data (number INTEGER)").unwrap();
+        let thread = ConnectionThread::spawn("test", connection, ()).unwrap();
+        let jobs = thread.jobs();
+        // The first job waits until the others are queued, so all of them are in one transaction.
+        let (go, queued) = channel::<()>();
+        let queued = std::sync::Mutex::new(queued);
+        jobs.run_later(Arc::new(move |_| {
+            assert!(queued.lock().unwrap().recv().is_err());
+            Ok(())
+        }));
+        jobs.run_later(Arc::new(|connection| {
+            connection.execute("INSERT INTO data VALUES (1)", []).map(drop)
+        }));
+        let is_ended = std::sync::atomic::AtomicBool::new(false);
+        jobs.run_later(Arc::new(move |connection| {
+            if is_ended.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                return Ok(());
+            }
+            connection.execute_batch("ROLLBACK")
+        }));
+        drop(go);
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM data", [], |row| row.get::<_, i64>(0))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // The first count may be part of the failed transaction, and the second runs before the job runs again.
+        let counts: Vec<_> = (0..3).map(|_| runtime.block_on(jobs.run("cannot count", count))).collect();
+        assert_eq!(counts[2].as_ref().unwrap(), &1, "{counts:?}");
     }
 
     #[test]
