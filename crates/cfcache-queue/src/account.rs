@@ -78,13 +78,14 @@ impl Accounts {
         Arc::clone(&self.accounts[index])
     }
 
-    /// Returns the zone if it has been looked up before.
-    pub(crate) fn known(&self, zone: &str) -> Option<KnownZone> {
-        self.known_zones().get(zone).cloned()
+    /// Returns the zone if it has been looked up before, or if its id and plan are known without that.
+    pub(crate) fn known(&self, account: &Account, zone: &str) -> Option<KnownZone> {
+        let given = || Some(KnownZone { id: ZoneId::parse(zone).ok()?, plan: account.plan? });
+        self.known_zones().get(zone).cloned().or_else(given)
     }
 
-    /// Looks up a zone and remembers the result. An id needs no API call if the account's plan is set.
-    pub(crate) async fn look_up(&self, account: &Account, zone: &str) -> Result<KnownZone, ZoneError> {
+    /// Looks up a zone and remembers the result.
+    pub(crate) async fn look_up(&self, account: &Account, zone: &str) -> Result<(), ZoneError> {
         let (id, found) = match ZoneId::parse(zone) {
             Ok(id) => (id, None),
             Err(_) => {
@@ -110,8 +111,8 @@ impl Accounts {
             }
         }
         let known = KnownZone { id, plan: plan.unwrap_or(Plan::Free) };
-        self.known_zones().insert(zone.to_owned(), known.clone());
-        Ok(known)
+        self.known_zones().insert(zone.to_owned(), known);
+        Ok(())
     }
 
     fn known_zones(&self) -> MutexGuard<'_, HashMap<String, KnownZone>> {

@@ -2,7 +2,7 @@
 //! leader.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::pin::pin;
@@ -18,13 +18,13 @@ use cfcache_model::id::EnvironmentId;
 use cfcache_model::limits::{PurgeLimits, Rate};
 use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Kind;
-use tokio::sync::{Mutex as AsyncMutex, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::account::{Account, Accounts, KnownZone, ZoneError};
-use crate::engine::{ApiHealth, EntryOutcome, rank, settle};
+use crate::engine::{ApiHealth, EntryOutcome, backoff, rank, settle};
 use crate::health::Health;
 use crate::metrics::{MergeReason, Metrics, PurgeRecord};
 use crate::request::Subject;
@@ -35,6 +35,12 @@ const IDLE_POLL: Duration = Duration::from_millis(20);
 
 /// The longest time until a worker checks again for requests that wait for tokens.
 const MAX_TOKEN_WAIT: Duration = Duration::from_secs(1);
+
+/// The number of zones that are looked up at the same time.
+const MAX_LOOKUPS: usize = 8;
+
+/// How often a search that waits for the store reports that the worker is alive.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a worker pauses after an error of the store.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
@@ -72,6 +78,8 @@ struct SearchState {
     zone: usize,
     /// Whether the store failed the last time.
     is_broken: bool,
+    /// Sends the groups whose zones must be looked up to [`Worker::run`].
+    lookups: Option<mpsc::UnboundedSender<Group>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +90,10 @@ struct WorkerState {
     refused: HashMap<String, String>,
     /// The health of the API, by account.
     health: HashMap<String, ApiHealth>,
+    /// The zones that are being looked up.
+    looking_up: HashSet<String>,
+    /// The number of consecutive claims that could not be settled.
+    unsettled: u32,
 }
 
 /// The result of a search for requests.
@@ -144,15 +156,23 @@ impl Worker {
     /// Works until `stop` is true, then finishes and settles what is in flight. If the future is dropped, requests in
     /// flight are abandoned and will be sent again.
     pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
-        let mut tasks = JoinSet::new();
+        let (sender, mut groups) = mpsc::unbounded_channel();
+        self.search.lock().await.lookups = Some(sender);
+        let (mut tasks, mut lookups) = (JoinSet::new(), JoinSet::new());
         for _ in 0..self.concurrency {
             tasks.spawn(Arc::clone(&self).work(stop.clone()));
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                std::panic::resume_unwind(error.into_panic());
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    Some(ended) => resume_panic(ended),
+                    // Lookups in progress are abandoned.
+                    None => break,
+                },
+                Some(ended) = lookups.join_next() => resume_panic(ended),
+                Some(group) = groups.recv() => {
+                    lookups.spawn(Arc::clone(&self).look_up_in_background(group));
+                }
             }
         }
         self.health.worker_ended();
@@ -174,8 +194,19 @@ impl Worker {
             if *stop.borrow() {
                 return None;
             }
-            self.health.worker_iterated(Instant::now());
-            let wait = match self.search(&mut search).await {
+            let result = {
+                let mut searching = pin!(self.search(&mut search));
+                loop {
+                    self.health.worker_iterated(Instant::now());
+                    tokio::select! {
+                        result = searching.as_mut() => break result,
+                        // The store may take long to answer, or to fail.
+                        () = sleep(ALIVE_INTERVAL) => {}
+                        () = stopped(stop) => return None,
+                    }
+                }
+            };
+            let wait = match result {
                 Ok(SearchResult::Claim(work)) => return Some(work),
                 Ok(SearchResult::Nothing(wait)) => wait,
                 Err(error) => {
@@ -213,7 +244,7 @@ impl Worker {
         zones.rotate_left(search.zone);
         let mut wait = MAX_TOKEN_WAIT;
         for group in zones.concat() {
-            match self.try_group(&group).await? {
+            match self.try_group(&group, &search.lookups).await? {
                 SearchResult::Claim(work) => return Ok(SearchResult::Claim(work)),
                 SearchResult::Nothing(until) => wait = wait.min(until),
             }
@@ -222,18 +253,27 @@ impl Worker {
     }
 
     /// Claims requests of a group, and takes the tokens for them.
-    async fn try_group(&self, group: &Group) -> Result<SearchResult, crate::store::StoreError> {
+    async fn try_group(
+        &self,
+        group: &Group,
+        lookups: &Option<mpsc::UnboundedSender<Group>>,
+    ) -> Result<SearchResult, crate::store::StoreError> {
         let account = self.accounts.of_zone(&group.zone);
         let names = [account.name.clone(), zone_name(&account, group)];
         if let Some(wait) = self.paused(names.iter()) {
             return Ok(SearchResult::Nothing(wait));
         }
-        let zone = match self.accounts.known(&group.zone) {
-            Some(zone) => zone,
-            None => match self.look_up(&account, group).await? {
-                Some(zone) => zone,
-                None => return Ok(SearchResult::Nothing(MAX_TOKEN_WAIT)),
-            },
+        let Some(zone) = self.accounts.known(&account, &group.zone) else {
+            if let Some(wait) = self.paused(std::iter::once(&account.call().budget)) {
+                return Ok(SearchResult::Nothing(wait));
+            }
+            // A lookup may take as long as the timeout of an API request. Other zones do not wait for it.
+            let mut state = self.state();
+            if state.looking_up.len() < MAX_LOOKUPS && state.looking_up.insert(group.zone.clone()) {
+                // A send fails only after the worker has ended.
+                lookups.iter().for_each(|lookups| drop(lookups.send(group.clone())));
+            }
+            return Ok(SearchResult::Nothing(IDLE_POLL));
         };
         let limit = max_targets(&zone, group.kind);
         let budgets = account.cost(zone.plan, group.kind, limit);
@@ -279,26 +319,29 @@ impl Worker {
         Ok(SearchResult::Nothing(wait))
     }
 
-    /// Looks up the zone of a group. Returns `None` if nothing can be sent now, or if its requests were given up.
-    async fn look_up(
-        &self,
-        account: &Account,
-        group: &Group,
-    ) -> Result<Option<KnownZone>, crate::store::StoreError> {
-        let call = [account.call()];
-        if self.paused(call.iter().map(|tokens| &tokens.budget)).is_some() {
-            return Ok(None);
+    /// Looks up the zone of a group, while the worker searches and sends for other zones.
+    async fn look_up_in_background(self: Arc<Self>, group: Group) {
+        let account = self.accounts.of_zone(&group.zone);
+        if let Err(error) = self.look_up(&account, &group).await {
+            warn!(%error, zone = group.zone, "the zone could not be looked up; trying again");
+            self.pause(&zone_name(&account, &group), STORE_PAUSE);
         }
+        self.state().looking_up.remove(&group.zone);
+    }
+
+    /// Looks up the zone of a group. If there is no such zone, gives up requests of the group.
+    async fn look_up(&self, account: &Account, group: &Group) -> Result<(), crate::store::StoreError> {
+        let call = [account.call()];
         let wait = self.store.take_tokens(&call).await?;
         if !wait.is_zero() {
             self.pause(&call[0].budget, wait);
-            return Ok(None);
+            return Ok(());
         }
         let name = zone_name(account, group);
         let error = match self.accounts.look_up(account, &group.zone).await {
-            Ok(zone) => {
+            Ok(()) => {
                 self.credentials_accepted(account, group);
-                return Ok(Some(zone));
+                return Ok(());
             }
             Err(error) => error,
         };
@@ -306,7 +349,7 @@ impl Worker {
             && let ZoneError::Call(error) = &error
         {
             self.credentials_refused(account, group, error);
-            return Ok(None);
+            return Ok(());
         }
         match error {
             ZoneError::None(why) => {
@@ -331,7 +374,7 @@ impl Worker {
                 self.pause(&name, pause.max(STORE_PAUSE));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Sends the claimed requests, and settles them according to the result.
@@ -371,9 +414,21 @@ impl Worker {
             warn!(%error, "the budget could not be corrected");
         }
         match settled {
-            Ok(dead) => self.report_dead(&group, dead),
+            Ok(dead) => {
+                self.state().unsettled = 0;
+                self.report_dead(&group, dead);
+            }
             Err(error) => {
-                warn!(%error, zone = group.zone, "sent requests could not be settled and will be sent again");
+                // A store may allow claims, but no settlements: a full disk, for example. Without a pause, the same
+                // requests would use up the limits of the account.
+                let mut state = self.state();
+                let wait = backoff(state.unsettled, random());
+                state.unsettled = state.unsettled.saturating_add(1);
+                state.paused.insert(zone_name(&account, &group), Instant::now() + wait);
+                drop(state);
+                let seconds = wait.as_secs_f64();
+                let zone = &group.zone;
+                warn!(%error, zone, seconds, "sent requests could not be settled and will be sent again");
                 return;
             }
         }
@@ -757,6 +812,15 @@ fn zone_name(account: &Account, group: &Group) -> String {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Continues the panic of a task.
+fn resume_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

@@ -1,14 +1,21 @@
-//! The worker in this process, on PostgreSQL, with the emulator as the API.
+//! The worker in this process, on PostgreSQL or a file, with the emulator as the API.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cfcache_emulator::{Fault, FaultAction, Scope, Token, TokenState, Zone};
-use cfcache_queue::{Accounts, NewRequest, PostgresStore, Store, Subject};
+use cfcache_queue::{
+    Accounts, Claim, DeadRequest, DeadSelection, Group, NewRequest, PostgresStore, SqliteStore, Status,
+    Store, StoreFuture, Subject, Tokens,
+};
+use tokio::time::Instant;
 
-use crate::support::api::{TestWorker, ZONE_ID, account, config, start, wait_for, wait_until_empty};
+use crate::support::api::{
+    TestWorker, ZONE_ID, account, account_with_timeout, config, start, wait_for, wait_until_empty,
+};
 use crate::support::postgres::{Database, database};
-use crate::support::purge;
+use crate::support::{Folder, purge};
 
 fn url(path: &str) -> NewRequest {
     purge("files", &format!("https://www.example.com{path}"))
@@ -174,4 +181,105 @@ async fn uses_the_credentials_of_the_zones_account() {
     let budgets = store.status().await.unwrap().budgets;
     let names: Vec<_> = budgets.iter().map(|budget| budget.name.as_str()).collect();
     assert_eq!(names, ["one/calls", "one/enterprise/urls", "other/calls", "other/enterprise/urls"]);
+}
+
+#[tokio::test]
+async fn a_zone_lookup_that_hangs_delays_neither_other_zones_nor_a_stop() {
+    let folder = Folder::new();
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let server = start(config().with_fault("stall,on=list_zones".parse().unwrap())).await;
+    // Only the domain must be looked up.
+    let by_id = NewRequest { zone: ZONE_ID.to_owned(), ..url("/by-id") };
+    let hanging = NewRequest { zone: "a.example".to_owned(), ..url("/hanging") };
+    store.insert(&[hanging]).await.unwrap();
+    let accounts = Accounts::new(account_with_timeout(&server, "a", Duration::from_secs(3600)));
+    let worker = TestWorker::start_with(store.clone(), accounts, 1);
+    let is_hanging =
+        || async { server.log().entries().iter().any(|entry| entry.endpoint == Some("list_zones")) };
+    wait_for("the lookup", is_hanging).await;
+    store.insert(&[by_id]).await.unwrap();
+    wait_for("the purge of the other zone", || async { server.purges().len() == 1 }).await;
+    tokio::time::timeout(Duration::from_secs(60), worker.stop()).await.unwrap();
+    assert_eq!(store.status().await.unwrap().waiting(), 1);
+}
+
+#[tokio::test]
+async fn claims_that_cannot_be_settled_are_sent_again_after_growing_pauses() {
+    let folder = Folder::new();
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let file = rusqlite::Connection::open(folder.path().join("queue.sqlite3")).unwrap();
+    let trigger = "CREATE TRIGGER full BEFORE DELETE ON request BEGIN SELECT raise(FAIL, 'disk full'); END";
+    file.execute_batch(trigger).unwrap();
+    let server = start(config()).await;
+    store.insert(&[NewRequest { zone: ZONE_ID.to_owned(), ..url("/a") }]).await.unwrap();
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
+    wait_for("three purges", || async { server.purges().len() >= 3 }).await;
+    file.execute_batch("DROP TRIGGER full").unwrap();
+    wait_until_empty(&*store).await;
+    worker.stop().await;
+    let times: Vec<_> = server.purges().iter().map(|purge| purge.at).collect();
+    let pauses: Vec<_> = times.windows(2).map(|times| times[1] - times[0]).collect();
+    // Half of each pause is random.
+    assert!(pauses[0] >= Duration::from_millis(250) && pauses[1] >= Duration::from_millis(500), "{pauses:?}");
+}
+
+/// A store that never answers.
+#[derive(Debug)]
+struct HangingStore;
+
+impl Store for HangingStore {
+    fn insert<'a>(&'a self, _: &'a [NewRequest]) -> StoreFuture<'a, ()> {
+        Box::pin(pending())
+    }
+
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+        Box::pin(pending())
+    }
+
+    fn claim<'a>(&'a self, _: &'a Group, _: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+        Box::pin(pending())
+    }
+
+    fn take_tokens<'a>(&'a self, _: &'a [Tokens]) -> StoreFuture<'a, Duration> {
+        Box::pin(pending())
+    }
+
+    fn block_budgets<'a>(&'a self, _: &'a [String], _: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(pending())
+    }
+
+    fn status(&self) -> StoreFuture<'_, Status> {
+        Box::pin(pending())
+    }
+
+    fn check_writable(&self) -> StoreFuture<'_, ()> {
+        Box::pin(pending())
+    }
+
+    fn dead(&self, _: usize) -> StoreFuture<'_, Vec<DeadRequest>> {
+        Box::pin(pending())
+    }
+
+    fn retry_dead<'a>(&'a self, _: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        Box::pin(pending())
+    }
+
+    fn drop_dead<'a>(&'a self, _: &'a DeadSelection) -> StoreFuture<'a, u64> {
+        Box::pin(pending())
+    }
+}
+
+#[tokio::test]
+async fn is_alive_and_stops_at_once_while_the_store_does_not_answer() {
+    let server = start(config()).await;
+    let account = account(&server, "a");
+    tokio::time::pause();
+    let worker = TestWorker::start(Arc::new(HangingStore), Accounts::new(account));
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(worker.health.alive(Instant::now()), Ok(()));
+    }
+    let begun = Instant::now();
+    worker.stop().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }

@@ -29,11 +29,16 @@ pub(crate) async fn start(config: Config) -> Server {
 
 /// Creates an account on that emulator. Its client neither limits its rate nor retries.
 pub(crate) fn account(server: &Server, name: &str) -> Account {
+    account_with_timeout(server, name, Duration::from_secs(2))
+}
+
+/// Creates an account as [`account`] does, with this timeout of an API request.
+pub(crate) fn account_with_timeout(server: &Server, name: &str, timeout: Duration) -> Account {
     let base: cfcache_client::BaseUrl = server.base_url().parse().unwrap();
     let token = SecretString::from(format!("any-token-of-a-valid-form-will-do-{name:0<6}"));
     let credentials = Credentials::token(token).unwrap();
     let transport = HyperTransport::builder(base.origin().clone())
-        .with_timeouts(Timeouts::from_total(Duration::from_secs(2)))
+        .with_timeouts(Timeouts::from_total(timeout))
         .allow_insecure_http()
         .build()
         .unwrap();
