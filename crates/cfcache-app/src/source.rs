@@ -36,7 +36,7 @@ use crate::source::like::LooksLike;
 pub use crate::source::like::{is_host, is_prefix};
 use crate::source::lines::{Delimiter, Line, Lines};
 pub use crate::source::path::Base;
-use crate::source::seal::{Seal, SealCheck, SealVerifier, Sealer};
+use crate::source::seal::{Seal, SealCheck, SealVerifier};
 use crate::source::sitemap::Sitemap;
 use crate::wording;
 
@@ -53,7 +53,7 @@ const SHOWN_ALIKE: usize = 10;
 pub struct Sources {
     /// What is read, and how; the arguments are read first.
     reading: Targets,
-    inputs: Vec<NamedInput>,
+    inputs: Vec<Input>,
     /// The number of entries, if all of them were read, with their digest if requested.
     total: Option<Point>,
 }
@@ -61,26 +61,18 @@ pub struct Sources {
 /// The number of files that stay open between the two readings; others are opened again.
 const KEPT_OPEN: usize = 16;
 
-/// A list or a sitemap with its name.
-struct NamedInput {
+/// A list or a sitemap.
+struct Input {
     name: String,
     is_sitemap: bool,
-    input_file: InputFile,
-}
-
-/// The type of an input.
-enum InputFile {
-    /// A regular file, which can be read twice.
-    Regular {
-        /// The path to open it again; `None` for standard input, which stays open.
-        path: Option<PathBuf>,
-        file: Option<File>,
-        seal: Option<Seal>,
-    },
-    /// Any other file with a name, which is opened when it is read.
-    Special(PathBuf),
-    /// A pipe or a terminal.
-    StandardInput,
+    /// `None` for standard input.
+    path: Option<PathBuf>,
+    /// Whether it is a regular file, which is read twice: to check it, and to send its entries.
+    is_regular: bool,
+    /// A regular file that stays open; any other input is opened when it is read.
+    file: Option<File>,
+    /// The first reading of a regular file.
+    seal: Option<Seal>,
 }
 
 /// Some entries, and the findings of reading them.
@@ -200,7 +192,7 @@ impl Sources {
         let mut inputs = Vec::new();
         for (paths, is_sitemap) in [(&targets.files, false), (&targets.sitemaps, true)] {
             for path in paths {
-                inputs.push(NamedInput::find(path, is_sitemap, console)?);
+                inputs.push(Input::find(path, is_sitemap, console)?);
             }
         }
         let mut sources = Self { reading: targets, inputs, total: None };
@@ -218,18 +210,18 @@ impl Sources {
         let mut can_hold_more = false;
         let mut open = 0;
         read_arguments(&self.reading.arguments, &mut check)?;
-        for NamedInput { name, is_sitemap, input_file } in &mut self.inputs {
-            let InputFile::Regular { path, file, seal } = input_file else {
+        for Input { name, is_sitemap, path, is_regular, file, seal } in &mut self.inputs {
+            if !*is_regular {
                 can_hold_more = true;
                 continue;
-            };
+            }
             let opened = match file.take() {
                 Some(opened) => opened,
                 None => open_again(path.as_deref(), name)?,
             };
-            check.sealer = Some(Sealer::new(&opened));
+            check.seal = Some(Seal::new(&opened));
             read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
-            *seal = check.sealer.take().map(Sealer::finish);
+            *seal = check.seal.take().map(Seal::finish);
             if path.is_none() || open < KEPT_OPEN {
                 open += 1;
                 *file = Some(opened);
@@ -315,7 +307,7 @@ pub fn empty(kind: Kind) -> Failure {
     ))
 }
 
-impl NamedInput {
+impl Input {
     /// Opens an input, and refuses unsuitable files.
     fn find(path: &Path, is_sitemap: bool, console: &dyn Console) -> Result<Self, Failure> {
         if path == Path::new("-") {
@@ -325,51 +317,45 @@ impl NamedInput {
                 let mut file = file;
                 file.stream_position().is_ok_and(|position| position == 0)
             });
-            let input_file = match file {
-                Some(file) => InputFile::Regular { path: None, file: Some(file), seal: None },
-                None => InputFile::StandardInput,
-            };
-            return Ok(Self { name: "standard input".to_owned(), is_sitemap, input_file });
+            let (name, is_regular) = ("standard input".to_owned(), file.is_some());
+            return Ok(Self { name, is_sitemap, path: None, is_regular, file, seal: None });
         }
         let name = path_name(path);
         let metadata = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
         if metadata.is_dir() {
             return Err(Failure::usage(format!("cannot read `{name}`: it is a directory")));
         }
-        let input_file = if metadata.is_file() {
-            InputFile::Regular { path: Some(path.to_owned()), file: None, seal: None }
-        } else {
-            InputFile::Special(path.to_owned())
-        };
-        Ok(Self { name, is_sitemap, input_file })
+        let (path, is_regular) = (Some(path.to_owned()), metadata.is_file());
+        Ok(Self { name, is_sitemap, path, is_regular, file: None, seal: None })
     }
 
     /// Reads it to send its entries.
     fn read_on<'c>(&'c mut self, reading: &Targets, chunks: &mut Chunks<'c>) -> Result<(), ()> {
-        let Self { name, is_sitemap, input_file } = self;
-        match input_file {
-            InputFile::Regular { path, file, seal } => {
-                let opened = match file.take() {
-                    Some(mut opened) => opened.rewind().map(|()| opened).map_err(|error| {
-                        Failure::usage(format!("cannot read `{name}` a second time: {error}"))
-                    }),
-                    None => open_again(path.as_deref(), name),
-                };
-                let opened = match opened {
-                    Ok(opened) => Rc::new(opened),
-                    Err(failure) => return chunks.fail(failure),
-                };
-                let verifier = seal.as_ref().map(|seal| SealVerifier::new(seal, Rc::clone(&opened)));
-                chunks.verifier = verifier.map(|verifier| (name.as_str(), verifier));
-                read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
-                chunks.end_of_file()
-            }
-            InputFile::Special(path) => match File::open(&*path) {
+        let Self { name, is_sitemap, path, is_regular, file, seal } = self;
+        if !*is_regular {
+            let Some(path) = path else {
+                return read(reading, *is_sitemap, name, None, std::io::stdin(), chunks);
+            };
+            return match File::open(&*path) {
                 Ok(file) => read(reading, *is_sitemap, name, Some(path), file, chunks),
                 Err(error) => chunks.fail(cannot_read(name, &error)),
-            },
-            InputFile::StandardInput => read(reading, *is_sitemap, name, None, std::io::stdin(), chunks),
+            };
         }
+        let opened = match file.take() {
+            Some(mut opened) => opened
+                .rewind()
+                .map(|()| opened)
+                .map_err(|error| Failure::usage(format!("cannot read `{name}` a second time: {error}"))),
+            None => open_again(path.as_deref(), name),
+        };
+        let opened = match opened {
+            Ok(opened) => Rc::new(opened),
+            Err(failure) => return chunks.fail(failure),
+        };
+        let verifier = seal.as_ref().map(|seal| SealVerifier::new(seal, Rc::clone(&opened)));
+        chunks.verifier = verifier.map(|verifier| (name.as_str(), verifier));
+        read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
+        chunks.end_of_file()
     }
 }
 
@@ -519,8 +505,8 @@ struct Check<'a, 's> {
     /// What all invalid entries look like, as long as they look alike.
     like: Option<LooksLike>,
     rolling: Option<Rolling>,
-    /// Computes the digests with which the second reading is compared.
-    sealer: Option<Sealer>,
+    /// The digests with which the second reading of this file is compared.
+    seal: Option<Seal>,
     see: Option<&'s mut (dyn FnMut(Target) + 's)>,
 }
 
@@ -531,7 +517,7 @@ impl<'a, 's> Check<'a, 's> {
         see: Option<&'s mut (dyn FnMut(Target) + 's)>,
     ) -> Self {
         let (complaints, alike) = (Vec::new(), BTreeMap::new());
-        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, sealer: None, see }
+        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, seal: None, see }
     }
 
     fn complain(&mut self, invalid: &Invalid) {
@@ -566,13 +552,13 @@ impl Take for Check<'_, '_> {
                 if let Some(rolling) = &mut self.rolling {
                     rolling.push(&given);
                 }
-                if let Some(sealer) = &mut self.sealer {
-                    sealer.push(&given);
+                if let Some(seal) = &mut self.seal {
+                    seal.push(&given);
                 }
             }
             Parsed::Invalid(invalid) => {
-                if let Some(sealer) = &mut self.sealer {
-                    sealer.push(&invalid.given);
+                if let Some(seal) = &mut self.seal {
+                    seal.push(&invalid.given);
                 }
                 self.complain(&invalid);
             }
@@ -909,8 +895,9 @@ mod tests {
             strict: false,
         };
         let name = list.0.display().to_string();
-        let input_file = InputFile::Regular { path: Some(list.0.clone()), file: None, seal: None };
-        let inputs = vec![NamedInput { name, is_sitemap: false, input_file }];
+        let path = Some(list.0.clone());
+        let input = Input { name, is_sitemap: false, path, is_regular: true, file: None, seal: None };
+        let inputs = vec![input];
         let mut sources = Sources { reading, inputs, total: None };
         sources.check(false, None).unwrap();
         change(list, 0);

@@ -9,19 +9,14 @@ use siphasher::sip::SipHasher13;
 
 use crate::source::{CHUNK, CHUNK_BYTES};
 
-/// The result of the first reading of a file: a digest for each block of entries, and the file's metadata.
-#[derive(Debug)]
+/// The first reading of a file: a digest for each block of entries, and the file's metadata.
 pub(crate) struct Seal {
-    blocks: Vec<Block>,
+    /// The number of entries of each block that is passed on together, and their digest.
+    blocks: Vec<(usize, u64)>,
+    /// The block that is being read.
+    block: Block,
     /// The size and time of the file before it was read.
     metadata: (Option<u64>, Option<SystemTime>),
-}
-
-/// A block of entries that are passed on together.
-#[derive(Debug)]
-struct Block {
-    entries: usize,
-    digest: u64,
 }
 
 /// Returns metadata that changes when a file changes: its size in bytes, and when it was modified.
@@ -31,21 +26,15 @@ fn size_and_time(file: &File) -> (Option<u64>, Option<SystemTime>) {
     (bytes, metadata.and_then(|metadata| metadata.modified().ok()))
 }
 
-/// Computes a [`Seal`].
-pub(crate) struct Sealer {
-    seal: Seal,
-    block: OpenBlock,
-}
-
-/// A block that is being read.
+/// A block of entries that is being read.
 #[derive(Default)]
-struct OpenBlock {
+struct Block {
     hasher: SipHasher13,
     entries: usize,
     bytes: usize,
 }
 
-impl OpenBlock {
+impl Block {
     fn push(&mut self, given: &str) {
         self.hasher.write(given.as_bytes());
         // No text contains this byte, so it separates entries unambiguously.
@@ -58,32 +47,33 @@ impl OpenBlock {
         self.entries >= CHUNK || self.bytes >= CHUNK_BYTES
     }
 
-    fn close(&mut self) -> Block {
+    /// Ends the block: returns the number of its entries, and their digest.
+    fn close(&mut self) -> (usize, u64) {
         let block = core::mem::take(self);
-        Block { entries: block.entries, digest: block.hasher.finish() }
+        (block.entries, block.hasher.finish())
     }
 }
 
-impl Sealer {
+impl Seal {
     /// Starts before the file is read for the first time.
     pub(crate) fn new(file: &File) -> Self {
-        let seal = Seal { blocks: Vec::new(), metadata: size_and_time(file) };
-        Self { seal, block: OpenBlock::default() }
+        Self { blocks: Vec::new(), block: Block::default(), metadata: size_and_time(file) }
     }
 
     /// Adds an entry, valid or not.
     pub(crate) fn push(&mut self, given: &str) {
         self.block.push(given);
         if self.block.is_full() {
-            self.seal.blocks.push(self.block.close());
+            self.blocks.push(self.block.close());
         }
     }
 
-    pub(crate) fn finish(mut self) -> Seal {
+    /// Ends the first reading.
+    pub(crate) fn finish(mut self) -> Self {
         if self.block.entries > 0 {
-            self.seal.blocks.push(self.block.close());
+            self.blocks.push(self.block.close());
         }
-        self.seal
+        self
     }
 }
 
@@ -95,7 +85,7 @@ pub(crate) struct SealVerifier<'a> {
     met: usize,
     /// The number of entries in those blocks.
     entries: u64,
-    block: OpenBlock,
+    block: Block,
 }
 
 /// The state of a second reading.
@@ -111,7 +101,7 @@ pub(crate) enum SealCheck {
 
 impl<'a> SealVerifier<'a> {
     pub(crate) fn new(seal: &'a Seal, file: Rc<File>) -> Self {
-        Self { seal, file, met: 0, entries: 0, block: OpenBlock::default() }
+        Self { seal, file, met: 0, entries: 0, block: Block::default() }
     }
 
     /// The number of entries that were verified.
@@ -121,17 +111,16 @@ impl<'a> SealVerifier<'a> {
 
     /// Adds an entry, valid or not.
     pub(crate) fn push(&mut self, given: &str) -> SealCheck {
-        let Some(expected) = self.seal.blocks.get(self.met) else { return SealCheck::Changed };
+        let Some(&(entries, digest)) = self.seal.blocks.get(self.met) else { return SealCheck::Changed };
         self.block.push(given);
-        if self.block.entries < expected.entries {
+        if self.block.entries < entries {
             return SealCheck::NotYet;
         }
-        let block = self.block.close();
-        if block.digest != expected.digest || self.is_modified() {
+        if self.block.close() != (entries, digest) || self.is_modified() {
             return SealCheck::Changed;
         }
         self.met += 1;
-        self.entries += block.entries as u64;
+        self.entries += entries as u64;
         SealCheck::UpToHere
     }
 
