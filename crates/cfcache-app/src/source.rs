@@ -447,9 +447,9 @@ fn read_array<T: Take, R: Read>(mut array: Array<R>, name: &str, take: &mut T) -
 
 fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T::Enough> {
     loop {
-        let found = sitemap.next_line();
-        let is_end = matches!(found.line, Line::End | Line::Failed(_));
-        take.line(&EntryOrigin::Part(&found.name, "<url>", found.number), found.line)?;
+        let line = sitemap.next_line();
+        let is_end = matches!(line, Line::End | Line::Failed(_));
+        take.line(&EntryOrigin::Part(sitemap.name(), "<url>", sitemap.number()), line)?;
         if is_end {
             return Ok(());
         }

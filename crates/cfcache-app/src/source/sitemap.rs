@@ -42,6 +42,10 @@ pub struct Sitemap<'r> {
     folder: Option<PathBuf>,
     /// Whether the `<lastmod>` of each page is read.
     has_dates: bool,
+    /// The name of the file of the last line.
+    name: Rc<str>,
+    /// The number of the last line in its file.
+    number: u64,
     buffer: Vec<u8>,
 }
 
@@ -66,27 +70,6 @@ struct Document<'r> {
     lastmod: String,
 }
 
-/// An address and its origin: the file, and the number of its `<url>`.
-pub struct SitemapLine<'s> {
-    /// The name of the file.
-    pub name: Rc<str>,
-    /// The number of the address in the file, counted from 1.
-    pub number: u64,
-    /// The address.
-    pub line: Line,
-    /// The `<lastmod>` of the page, if it is read.
-    pub lastmod: Option<&'s str>,
-}
-
-/// The result of reading on.
-enum SitemapStep {
-    Address,
-    NoAddress,
-    Invalid(String),
-    Child,
-    End,
-}
-
 impl<'r> Sitemap<'r> {
     /// Opens a file. The files of an index are in the same folder as `path`.
     pub fn new(name: &str, path: Option<&Path>, reader: impl Read + 'r) -> Result<Self, Error> {
@@ -96,7 +79,8 @@ impl<'r> Sitemap<'r> {
         });
         let files = path.map(|path| (path.to_owned(), String::new())).into_iter().collect();
         let open = vec![Document::new(name, reader)?];
-        Ok(Self { open, files, folder, has_dates: false, buffer: Vec::new() })
+        let name = Rc::from("");
+        Ok(Self { open, files, folder, has_dates: false, name, number: 0, buffer: Vec::new() })
     }
 
     /// Also reads the `<lastmod>` of each page.
@@ -111,38 +95,39 @@ impl<'r> Sitemap<'r> {
         self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
     }
 
+    /// Returns the name of the file of the last line.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the number of the last line in its file, counted from 1.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns the `<lastmod>` of the page of the last line, if it is read.
+    pub fn lastmod(&self) -> Option<&str> {
+        let lastmod = self.open.last().map(|document| document.lastmod.trim());
+        lastmod.filter(|date| !date.is_empty())
+    }
+
     /// Returns the next address.
-    pub fn next_line(&mut self) -> SitemapLine<'_> {
-        loop {
-            let Some(document) = self.open.last_mut() else {
-                return SitemapLine { name: Rc::from(""), number: 0, line: Line::End, lastmod: None };
-            };
-            let step = document.step(&mut self.buffer);
-            let (name, number) = (Rc::clone(&document.name), document.entries);
-            let line = match step {
-                Ok(SitemapStep::Address) => Line::Entry(document.address.trim().into()),
-                Ok(SitemapStep::NoAddress) => {
-                    Line::Invalid { given: String::new(), reason: "there is no `<loc>` in it".to_owned() }
-                }
-                Ok(SitemapStep::Invalid(reason)) => {
-                    Line::Invalid { given: clip(document.address.trim(), 80), reason }
-                }
-                Ok(SitemapStep::Child) => match self.open_child() {
-                    Ok(()) => continue,
-                    Err(error) => Line::Failed(error),
-                },
-                Ok(SitemapStep::End) => {
-                    self.open.pop();
-                    if self.open.is_empty() {
-                        return SitemapLine { name, number, line: Line::End, lastmod: None };
+    pub fn next_line(&mut self) -> Line {
+        while let Some(document) = self.open.last_mut() {
+            let read = document.next_line(&mut self.buffer);
+            (self.name, self.number) = (Rc::clone(&document.name), document.entries);
+            match read {
+                Ok(Line::Nothing) => {
+                    if let Err(error) = self.open_child() {
+                        return Line::Failed(error);
                     }
-                    continue;
                 }
-                Err(error) => Line::Failed(error),
-            };
-            let lastmod = self.open.last().map(|document| document.lastmod.trim());
-            return SitemapLine { name, number, line, lastmod: lastmod.filter(|date| !date.is_empty()) };
+                Ok(Line::End) => drop(self.open.pop()),
+                Ok(line) => return line,
+                Err(error) => return Line::Failed(error),
+            }
         }
+        Line::End
     }
 
     /// Opens the file that an index lists with the address that was read last.
@@ -238,8 +223,8 @@ impl<'r> Document<'r> {
         })
     }
 
-    /// Reads up to the next address.
-    fn step(&mut self, buffer: &mut Vec<u8>) -> Result<SitemapStep, Error> {
+    /// Reads up to the next address; returns [`Line::Nothing`] if it is that of a file, which an index lists.
+    fn next_line(&mut self, buffer: &mut Vec<u8>) -> Result<Line, Error> {
         let mut invalid: Option<String> = None;
         loop {
             buffer.clear();
@@ -261,13 +246,13 @@ impl<'r> Document<'r> {
                 Event::Empty(element) => {
                     self.begin(&element, &mut invalid)?;
                     self.depth += 1;
-                    if let Some(step) = self.end(&mut invalid) {
-                        return Ok(step);
+                    if let Some(line) = self.end(&mut invalid) {
+                        return Ok(line);
                     }
                 }
                 Event::End(_) => {
-                    if let Some(step) = self.end(&mut invalid) {
-                        return Ok(step);
+                    if let Some(line) = self.end(&mut invalid) {
+                        return Ok(line);
                     }
                 }
                 Event::Text(text) if self.is_in_address => self.address.push_str(&text),
@@ -297,7 +282,7 @@ impl<'r> Document<'r> {
                 Event::Eof if !self.has_root => {
                     return Err(Error::other(no_sitemap("there is no element in it", self.has_dates)));
                 }
-                Event::Eof => return Ok(SitemapStep::End),
+                Event::Eof => return Ok(Line::End),
                 _ => {}
             }
             if self.address.len() > LONGEST {
@@ -353,25 +338,31 @@ impl<'r> Document<'r> {
         Ok(())
     }
 
-    fn end(&mut self, invalid: &mut Option<String>) -> Option<SitemapStep> {
+    fn end(&mut self, invalid: &mut Option<String>) -> Option<Line> {
         self.depth = self.depth.saturating_sub(1);
         // The date may come before or after the address.
         let waits_for_date = self.has_dates && !self.is_index;
-        let mut address = || match invalid.take() {
-            Some(reason) => SitemapStep::Invalid(reason),
-            None if self.is_index => SitemapStep::Child,
-            None => SitemapStep::Address,
-        };
         match self.depth {
             2 if core::mem::take(&mut self.is_in_date) => None,
-            2 if core::mem::take(&mut self.is_in_address) && !waits_for_date => Some(address()),
+            2 if core::mem::take(&mut self.is_in_address) && !waits_for_date => Some(self.line(invalid)),
             1 if self.entry.take().is_some() => {
                 if !self.has_address {
-                    return Some(SitemapStep::NoAddress);
+                    let reason = "there is no `<loc>` in it".to_owned();
+                    return Some(Line::Invalid { given: String::new(), reason });
                 }
-                waits_for_date.then(address)
+                waits_for_date.then(|| self.line(invalid))
             }
             _ => None,
+        }
+    }
+
+    /// The address that was read last.
+    fn line(&self, invalid: &mut Option<String>) -> Line {
+        let address = self.address.trim();
+        match invalid.take() {
+            Some(reason) => Line::Invalid { given: clip(address, 80), reason },
+            None if self.is_index => Line::Nothing,
+            None => Line::Entry(address.into()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::job::ChangedSource;
 use crate::secret::shown_path;
 use crate::source::lines::Line;
-use crate::source::sitemap::{Sitemap, SitemapLine};
+use crate::source::sitemap::Sitemap;
 
 /// The content of a deployment.
 pub(super) enum Deployed {
@@ -191,15 +191,16 @@ fn sitemaps(files: &[PathBuf], site: &Site) -> Result<Snapshot, Failure> {
             .map_err(|error| cannot(&shown, error.to_string()))?
             .with_dates();
         loop {
-            let SitemapLine { name, number, line, lastmod } = sitemap.next_line();
-            let invalid = |why: String| cannot(&name, format!("<url> {number}: {why}"));
+            let line = sitemap.next_line();
+            let name = sitemap.name();
+            let invalid = |why: String| cannot(name, format!("<url> {}: {why}", sitemap.number()));
             match line {
                 Line::Entry(page) => {
-                    pages.push(site, &page, lastmod).map_err(|error| invalid(error.to_string()))?;
+                    pages.push(site, &page, sitemap.lastmod()).map_err(|error| invalid(error.to_string()))?;
                 }
                 Line::Nothing => {}
                 Line::Invalid { reason, .. } => return Err(invalid(reason)),
-                Line::Failed(error) => return Err(cannot(&name, error.to_string())),
+                Line::Failed(error) => return Err(cannot(name, error.to_string())),
                 Line::End => break,
             }
         }
