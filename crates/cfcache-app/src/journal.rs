@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::journal::lines::{Contents, InvalidJournal, JournalLine};
+use crate::journal::lines::{Contents, JournalLine, cannot_use};
 pub use crate::journal::lines::{Header, Point};
 pub use crate::journal::replay::{JournalReplay, Rolling};
 pub use crate::journal::writer::Writer;
@@ -55,8 +55,7 @@ impl Journal {
     /// [`Failure`] if the file is not a journal (it is not changed then), or if another run uses it.
     pub fn open(path: &Path, header: Header, console: &dyn Console) -> Result<Self, Failure> {
         let name = path_name(path);
-        let cannot =
-            |error: std::io::Error| Failure::usage(format!("cannot use the journal `{name}`: {error}"));
+        let cannot = |error: std::io::Error| cannot_use(&name, &error);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -80,17 +79,8 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        let Contents { header: known, accepted, verified, points, end, unreadable } = lines::read(&file)
-            .map_err(|wrong| match wrong {
-                InvalidJournal::Io(error) => cannot(error),
-                InvalidJournal::Foreign => {
-                    Failure::usage(format!("`{name}` is not a journal of this program; it was not changed"))
-                        .with_hint("name a file that does not exist yet, or the journal of an earlier run")
-                }
-                InvalidJournal::Newer(version) => Failure::usage(format!(
-                    "the journal `{name}` has version {version}, which this program does not support"
-                )),
-            })?;
+        let Contents { header: known, accepted, verified, points, end, unreadable } =
+            lines::read(&file, &name)?;
         if unreadable > 0 {
             console.note(&format!(
                 "the journal `{name}` has {} that cannot be read; their entries are sent again",

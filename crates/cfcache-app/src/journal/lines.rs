@@ -1,11 +1,11 @@
 //! The content of a journal.
-//!
-//! This module uses nothing else from this crate, so that it can be fuzzed separately.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use cfcache_client::EntryRanges;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::failure::Failure;
 
 /// The maximum length of a line; a file with a longer line is not a journal.
 const LONGEST: u64 = 1 << 16;
@@ -101,26 +101,23 @@ pub struct Contents {
     pub unreadable: u64,
 }
 
-/// Why a file cannot be used as a journal.
-#[derive(Debug)]
-pub enum InvalidJournal {
-    /// It cannot be read.
-    Io(std::io::Error),
-    /// It is not a journal.
-    Foreign,
-    /// It has a later version.
-    Newer(u32),
-}
-
-/// Reads all lines.
-pub fn read(file: impl Read) -> Result<Contents, InvalidJournal> {
+/// Reads all lines. `name` is the name of the file.
+///
+/// # Errors
+///
+/// [`Failure`] if the file cannot be read, if it is not a journal, or if it has a later version.
+pub fn read(file: impl Read, name: &str) -> Result<Contents, Failure> {
+    let foreign = || {
+        Failure::usage(format!("`{name}` is not a journal of this program; it was not changed"))
+            .with_hint("name a file that does not exist yet, or the journal of an earlier run")
+    };
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut contents = Contents::default();
     let (mut line, mut at) = (Vec::new(), 0_u64);
     loop {
         line.clear();
-        let length =
-            reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(InvalidJournal::Io)?;
+        let length = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+        let length = length.map_err(|error| cannot_use(name, &error))?;
         if length == 0 {
             return Ok(contents);
         }
@@ -131,18 +128,22 @@ pub fn read(file: impl Read) -> Result<Contents, InvalidJournal> {
                 return if (line.len() as u64) < LONGEST && is_beginning(&line) {
                     Ok(contents)
                 } else {
-                    Err(InvalidJournal::Foreign)
+                    Err(foreign())
                 };
             }
             contents.unreadable += 1;
             continue;
         };
         if contents.header.is_none() {
-            let header: Header = serde_json::from_slice(text).map_err(|_| InvalidJournal::Foreign)?;
+            let header: Header = serde_json::from_slice(text).map_err(|_| foreign())?;
             match (header.journal.as_str(), header.version) {
                 ("cfcache", 1) => contents.header = Some(header),
-                ("cfcache", newer) => return Err(InvalidJournal::Newer(newer)),
-                _ => return Err(InvalidJournal::Foreign),
+                ("cfcache", newer) => {
+                    return Err(Failure::usage(format!(
+                        "the journal `{name}` has version {newer}, which this program does not support"
+                    )));
+                }
+                _ => return Err(foreign()),
             }
             contents.end = at;
             continue;
@@ -169,6 +170,11 @@ pub fn read(file: impl Read) -> Result<Contents, InvalidJournal> {
     }
 }
 
+/// The failure for a file that cannot be opened, read or written.
+pub(super) fn cannot_use(name: &str, error: &io::Error) -> Failure {
+    Failure::usage(format!("cannot use the journal `{name}`: {error}"))
+}
+
 /// Returns whether it is a first line that was cut off, most likely by a loss of power.
 fn is_beginning(line: &[u8]) -> bool {
     const FIRST: &[u8] = br#"{"journal":"cfcache""#;
@@ -186,17 +192,22 @@ mod tests {
         "\n"
     );
 
+    fn read(journal: &[u8]) -> Result<Contents, String> {
+        super::read(journal, "a").map_err(|failure| failure.message)
+    }
+
     #[test]
     fn a_truncated_first_line_starts_a_new_journal_and_a_foreign_file_is_refused() {
-        assert_eq!(read(&b""[..]).unwrap().end, 0);
-        assert_eq!(read(&b"{\"jour"[..]).unwrap().end, 0);
+        assert_eq!(read(b"").unwrap().end, 0);
+        assert_eq!(read(b"{\"jour").unwrap().end, 0);
         assert_eq!(read(&HEADER.as_bytes()[..HEADER.len() - 1]).unwrap().end, 0);
-        assert_eq!(read(&[0; 4096][..]).unwrap().end, 0);
-        assert!(matches!(read(&b"a"[..]), Err(InvalidJournal::Foreign)));
+        assert_eq!(read(&[0; 4096]).unwrap().end, 0);
+        let foreign = "`a` is not a journal of this program; it was not changed";
+        assert_eq!(read(b"a").unwrap_err(), foreign);
         // A disk image may begin with as many zeros, and more.
         let mut image = vec![0; LONGEST as usize];
         image.extend(b"and then there is something");
-        assert!(matches!(read(&*image), Err(InvalidJournal::Foreign)));
+        assert_eq!(read(&image).unwrap_err(), foreign);
     }
 
     #[test]
