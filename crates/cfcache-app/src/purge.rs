@@ -15,7 +15,6 @@ use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
 
-use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,7 +23,6 @@ use crate::job::{Job, ZoneRef};
 pub use crate::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::report::Report;
 use crate::secret::bare;
-use crate::session::Session;
 use crate::source;
 
 /// Purges or invalidates, and returns a report.
@@ -54,17 +52,6 @@ pub fn dry_run(job: Job, console: &dyn Console) -> Result<Exit, Failure> {
         Job::List(job) => dry_run::list(*job, console),
         Job::Changed(job) => changed::dry_run(&job, console),
     }
-}
-
-/// Sets the limits of the plan that a run obeys, and returns the plan: the named one, otherwise the one that was seen.
-fn set_plan(session: &Session, connection: &Connection, seen: Option<Plan>) -> Option<Plan> {
-    if connection.pacing
-        && connection.plan.is_none()
-        && let Some(plan) = seen
-    {
-        session.client.set_limits(plan.purge_limits());
-    }
-    connection.plan.or(seen)
 }
 
 /// The failure of a run that was interrupted before it sent anything.

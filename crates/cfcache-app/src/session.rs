@@ -29,6 +29,10 @@ const EMULATOR_TOKEN: &str = "any-token-of-a-valid-form-will-do-here-00";
 pub struct Session {
     /// The client.
     pub client: Client,
+    /// The named plan; `None` means `auto`.
+    plan: Option<Plan>,
+    /// Whether the rate limits of the plan are obeyed.
+    pacing: bool,
     given_up: watch::Sender<bool>,
     emulator: Option<Server>,
 }
@@ -81,7 +85,24 @@ impl Session {
         let (given_up, watched) = watch::channel(false);
         let transport = Breakable { transport, given_up: watched };
         let client = Client::new(Arc::new(transport), codec, policy);
-        Ok(Self { client, given_up, emulator })
+        Ok(Self { client, plan: chosen, pacing: connection.pacing, given_up, emulator })
+    }
+
+    /// Sets the limits of the plan that a run obeys, and returns the plan: the named one, otherwise the one that was
+    /// seen.
+    pub(crate) fn set_plan(&self, seen: Option<Plan>) -> Option<Plan> {
+        if self.pacing
+            && self.plan.is_none()
+            && let Some(plan) = seen
+        {
+            self.client.set_limits(plan.purge_limits());
+        }
+        self.plan.or(seen)
+    }
+
+    /// Returns whether the plan has to be found out during a run: it is not known, and its limits are obeyed.
+    pub(crate) const fn learns_plan(&self, known: Option<Plan>) -> bool {
+        self.pacing && known.is_none()
     }
 
     /// Notifies tasks that wait for something other than requests that the run was given up.

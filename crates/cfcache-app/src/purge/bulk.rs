@@ -22,10 +22,10 @@ use crate::job::{Destination, ListJob, Visits};
 use crate::journal::{Header, Journal, Writer};
 use crate::observe::{FailedTo, RunObserver};
 use crate::purge::background::{self, finish_report};
+use crate::purge::caps;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, AfterPurge, Before, ask_before, collector, wait_for_origin};
-use crate::purge::{caps, set_plan};
 use crate::report::Report;
 use crate::route::Routes;
 use crate::session::{Session, api_name};
@@ -67,8 +67,8 @@ pub(super) async fn run(
     }
     let session = Session::open(&connection).await?;
     let found = FoundScopes::find(&session, &destination, console, interrupts).await?;
-    let plan = set_plan(&session, &connection, found.plan());
-    let learns_plan = connection.pacing && plan.is_none();
+    let plan = session.set_plan(found.plan());
+    let learns_plan = session.learns_plan(plan);
     let caps = caps(plan, kind, batch_size, console);
     let mut scopes = found.purge_scopes(action, kind, caps);
     if scopes.is_empty() {

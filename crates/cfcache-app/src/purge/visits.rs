@@ -434,7 +434,9 @@ impl AfterPurge<'_> {
         let mut colos = BTreeSet::new();
         // If all URLs are verified, each host must serve every file at one of its URLs.
         let must_serve = compared.filter(|_| urls.all() == count as u64);
-        let mut seen: BTreeMap<(String, String), FileSeen> = BTreeMap::new();
+        // By host and file: its first URL with the verdict; `None` once a URL of it serves it, or has no verdict yet,
+        // which is reported separately.
+        let mut unserved: BTreeMap<(String, String), Option<(String, Decided)>> = BTreeMap::new();
         let mut watch = |progress: Progress<'_>| match progress {
             Progress::Answer(nth, answer) => {
                 if let Some(colo) = answer.colo()
@@ -461,8 +463,13 @@ impl AfterPurge<'_> {
                 let shown = url_of(&url);
                 report.add(&shown, &decided);
                 if let Some(file) = must_serve.and_then(|files| files.file_at(&shown)) {
-                    let first = || FileSeen::new(&shown, &decided);
-                    seen.entry((host_of(&shown), file)).or_insert_with(first).add(&shown, &decided);
+                    let first = || Some((shown.clone(), decided.clone()));
+                    let known = unserved.entry((host_of(&shown), file)).or_insert_with(first);
+                    if decided.has_expected || !verdict.is_settled() {
+                        *known = None;
+                    } else if known.as_ref().is_some_and(|(_, known)| decided.url < known.url) {
+                        *known = first();
+                    }
                 }
                 if !matches!(verdict, Verdict::Proven | Verdict::Refilled)
                     && let Some(number) = number_of(decided.url)
@@ -511,10 +518,8 @@ impl AfterPurge<'_> {
             }
         }
         let is_whole = outcome.is_whole;
-        for FileSeen { first: (place, url, was), .. } in
-            seen.into_values().filter(|file| is_whole && !file.is_fine)
-        {
-            report.refute(place, &url, &was, Unproven::NotServed);
+        for (url, first) in unserved.into_values().flatten().filter(|_| is_whole) {
+            report.refute(first.url, &url, &first.verdict, Unproven::NotServed);
             outcome.is_origin_late = true;
         }
         report.sort();
@@ -598,26 +603,5 @@ fn url_of(url: &AcceptedUrl) -> String {
     match &url.target {
         Target::Files(file) => file.url().as_str().to_owned(),
         other => other.text().into_owned(),
-    }
-}
-
-/// What is known of a file that must be served.
-struct FileSeen {
-    /// One of its URLs: number, URL and verdict.
-    first: (usize, String, Verdict),
-    /// Whether one URL serves the file, or has no verdict yet, which is reported separately.
-    is_fine: bool,
-}
-
-impl FileSeen {
-    fn new(url: &str, decided: &Decided) -> Self {
-        Self { first: (decided.url, url.to_owned(), decided.verdict.clone()), is_fine: false }
-    }
-
-    fn add(&mut self, url: &str, decided: &Decided) {
-        if decided.url < self.first.0 {
-            self.first = (decided.url, url.to_owned(), decided.verdict.clone());
-        }
-        self.is_fine |= decided.has_expected || !decided.verdict.is_settled();
     }
 }

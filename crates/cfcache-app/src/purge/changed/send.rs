@@ -23,7 +23,7 @@ use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, AfterPurge, VisitOutcome, ask_before, collector, wait_for_origin};
-use crate::purge::{caps, confirm, describe_zone, everything, set_plan};
+use crate::purge::{caps, confirm, describe_zone, everything};
 use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::wording;
@@ -53,17 +53,15 @@ pub(super) async fn send(
     let started = Instant::now();
     let session = Session::open(connection).await?;
     let visits = job.visits.take();
-    let result = send_with(&session, job, connection, work, visits, report, console, interrupts).await;
+    let result = send_with(&session, job, work, visits, report, console, interrupts).await;
     session.close().await;
     report.elapsed_ms = millis(started.elapsed());
     result
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one run")]
 async fn send_with(
     session: &Session,
     job: &ChangedJob,
-    connection: &Connection,
     work: &Work,
     visits: Option<Visits>,
     report: &mut Report,
@@ -86,15 +84,14 @@ async fn send_with(
         }
         exit
     } else {
-        let sending = Sending { session, job, connection, found: &found, accepted: accepted.clone() };
-        sending.groups(work, report, console, interrupts).await?
+        send_groups(session, job, &found, work, accepted.as_ref(), report, console, interrupts).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
     let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok((exit, None)) };
     if exit != Exit::Accepted {
         return Ok((exit, None));
     }
-    let caps = caps(set_plan(session, connection, found.plan()), Kind::Files, None, console);
+    let caps = caps(session.set_plan(found.plan()), Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
     let files = SiteFiles::new(&job.site, work);
     let after_purge = AfterPurge {
@@ -115,67 +112,59 @@ async fn send_with(
     Ok((exit, Some(after_purge.run(visits, accepted, report, interrupts).await)))
 }
 
-/// The parts that all kinds of entries share.
-struct Sending<'a> {
-    session: &'a Session,
-    job: &'a ChangedJob,
-    connection: &'a Connection,
-    found: &'a FoundScopes,
-    accepted: Option<Rc<RefCell<AcceptedUrls>>>,
-}
-
-impl Sending<'_> {
-    async fn groups(
-        self,
-        work: &Work,
-        report: &mut Report,
-        console: &dyn Console,
-        interrupts: &Interrupts,
-    ) -> Result<Exit, Failure> {
-        let Self { session, job, connection, found, accepted } = self;
-        let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
-        let mut exit = Exit::Accepted;
-        for (action, kind, targets) in work.groups() {
-            // A reason that stopped a run also applies to the next one.
-            if exit != Exit::Accepted && exit != Exit::Failed {
-                let error = ItemError::new(None, "not sent: the run was stopped before".to_owned());
-                let count = targets.len() as u64;
-                report.items += count;
-                report.failed += count;
-                targets.iter().for_each(|target| report.fail(&target.text(), &error));
-                continue;
-            }
-            let plan = set_plan(session, connection, found.plan());
-            let learns_plan = connection.pacing && plan.is_none();
-            let caps = caps(plan, kind, job.batch_size, console);
-            let (scopes, routes) = (found.purge_scopes(action, kind, caps), found.routes());
-            let part = found.report(action, kind);
-            let entries = targets.into_iter().cloned().map(Entry::from).collect();
-            if let Some(accepted) = &accepted {
-                accepted.borrow_mut().begin_part(action);
-            }
-            let accepted = accepted.clone();
-            let bulk = Bulk {
-                session,
-                kind,
-                scopes,
-                routes,
-                report: part,
-                learns_plan,
-                accepted,
-                console,
-                interrupts,
-            };
-            let (part, part_exit, _) =
-                bulk.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
-            // Whatever the exit code: only what the API accepted is done.
-            let is_whole = part.accepted == part.items && !part.is_incomplete;
-            exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
-            report.is_incomplete |= part.is_incomplete;
-            report.merge(part);
+/// Sends the entries of each kind.
+#[expect(clippy::too_many_arguments, reason = "all of them are parts of one run")]
+async fn send_groups(
+    session: &Session,
+    job: &ChangedJob,
+    found: &FoundScopes,
+    work: &Work,
+    accepted: Option<&Rc<RefCell<AcceptedUrls>>>,
+    report: &mut Report,
+    console: &dyn Console,
+    interrupts: &Interrupts,
+) -> Result<Exit, Failure> {
+    let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
+    let mut exit = Exit::Accepted;
+    for (action, kind, targets) in work.groups() {
+        // A reason that stopped a run also applies to the next one.
+        if exit != Exit::Accepted && exit != Exit::Failed {
+            let error = ItemError::new(None, "not sent: the run was stopped before".to_owned());
+            let count = targets.len() as u64;
+            report.items += count;
+            report.failed += count;
+            targets.iter().for_each(|target| report.fail(&target.text(), &error));
+            continue;
         }
-        Ok(exit)
+        let plan = session.set_plan(found.plan());
+        let learns_plan = session.learns_plan(plan);
+        let caps = caps(plan, kind, job.batch_size, console);
+        let (scopes, routes) = (found.purge_scopes(action, kind, caps), found.routes());
+        let part = found.report(action, kind);
+        let entries = targets.into_iter().cloned().map(Entry::from).collect();
+        if let Some(accepted) = accepted {
+            accepted.borrow_mut().begin_part(action);
+        }
+        let bulk = Bulk {
+            session,
+            kind,
+            scopes,
+            routes,
+            report: part,
+            learns_plan,
+            accepted: accepted.cloned(),
+            console,
+            interrupts,
+        };
+        let (part, part_exit, _) =
+            bulk.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
+        // Whatever the exit code: only what the API accepted is done.
+        let is_whole = part.accepted == part.items && !part.is_incomplete;
+        exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
+        report.is_incomplete |= part.is_incomplete;
+        report.merge(part);
     }
+    Ok(exit)
 }
 
 async fn send_everything(
