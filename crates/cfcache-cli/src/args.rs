@@ -97,19 +97,12 @@ fn read_complete(arguments: &[OsString]) -> Result<Args, clap::Error> {
 /// clap copies each of about fifty shared options into every command of a definition. Building the complete definition
 /// takes longer than everything else that happens before a request is sent.
 fn read_likely(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
-    read_as(arguments, Shared::Common).or_else(|| read_as(arguments, Shared::All))
+    read_with::<Common>(arguments).or_else(|| read_with::<Global>(arguments))
 }
 
-/// Which of the shared options a definition has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shared {
-    Common,
-    All,
-}
-
-/// The same, with some of the shared options, or with all.
-fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::Error>> {
-    let mut likely = likely(arguments, shared)?;
+/// The same, with a definition that has these of the shared options.
+fn read_with<T: ClapArgs + Into<Global>>(arguments: &[OsString]) -> Option<Result<Args, clap::Error>> {
+    let mut likely = likely(arguments, T::augment_args)?;
     let matches = likely.try_get_matches_from_mut(arguments);
     let may_repeat = may_repeat(&likely, arguments);
     // Freeing thousands of small allocations takes time, and the process ends soon.
@@ -119,17 +112,8 @@ fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::
             if may_repeat && let Err(error) = check_single(arguments) {
                 return Some(Err(error));
             }
-            let args = match shared {
-                Shared::All => Args::from_arg_matches_mut(&mut matches).ok()?,
-                Shared::Common => Args {
-                    global: Global {
-                        common: Common::from_arg_matches_mut(&mut matches).ok()?,
-                        ..Global::default()
-                    },
-                    command: Command::from_arg_matches_mut(&mut matches).ok()?,
-                },
-            };
-            Some(Ok(args))
+            let global = T::from_arg_matches_mut(&mut matches).ok()?.into();
+            Some(Ok(Args { global, command: Command::from_arg_matches_mut(&mut matches).ok()? }))
         }
         Err(error) if error.kind() == ErrorKind::DisplayVersion => Some(Err(error)),
         Err(_) => None,
@@ -139,16 +123,12 @@ fn read_as(arguments: &[OsString], shared: Shared) -> Option<Result<Args, clap::
 /// The definition with only the first command that the arguments name, and with only those shared options that they
 /// use. A value that looks like a command, such as `purge` in `--zone purge`, gives a definition that cannot parse the
 /// rest.
-fn likely(arguments: &[OsString], shared: Shared) -> Option<Definition> {
+fn likely(arguments: &[OsString], add_shared: fn(Definition) -> Definition) -> Option<Definition> {
     let top = Definition::new("cfcache")
         .version(env!("CARGO_PKG_VERSION"))
         .disable_help_subcommand(true)
         .args_override_self(true);
-    let top = match shared {
-        Shared::Common => Common::augment_args(top),
-        Shared::All => Global::augment_args(top),
-    };
-    let top = top.mut_args(|arg| {
+    let top = add_shared(top).mut_args(|arg| {
         // clap needs the options that another option conflicts with.
         let is_named = matches!(arg.get_id().as_str(), "output" | "verbose");
         let is_given = is_named || arguments.iter().any(|argument| may_give(argument, &arg));
@@ -947,19 +927,7 @@ pub(crate) struct PagesArgs {
     pub(crate) base: Option<String>,
 }
 
-/// The options of every command. The first are those that many runs give: a definition without the others is built
-/// sooner.
-#[derive(Debug, Default, ClapArgs)]
-pub(crate) struct Global {
-    #[command(flatten)]
-    pub(crate) common: Common,
-    #[command(flatten)]
-    pub(crate) seldom: Seldom,
-    #[command(flatten)]
-    pub(crate) visiting: Visiting,
-}
-
-/// The target of a command, the API, and the output.
+/// The options of every command that many runs give: a definition without the others is built sooner.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Common {
     /// The zone, by id or domain [env: CLOUDFLARE_ZONE_ID]
@@ -1007,9 +975,11 @@ pub(crate) struct Common {
     pub(crate) force: bool,
 }
 
-/// Options for connections, rates and entries that are rarely used.
+/// The options of every command.
 #[derive(Debug, Default, ClapArgs)]
-pub(crate) struct Seldom {
+pub(crate) struct Global {
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY, also in lower case]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
@@ -1080,6 +1050,8 @@ pub(crate) struct Seldom {
     /// interrupted run had not read are not in it; only `--journal` continues with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) visiting: Visiting,
 }
 
 /// Which URLs to verify, and when.
@@ -1230,16 +1202,22 @@ const COLORS: &[(&str, &str, ColorChoice)] = &[
     ("never", "", ColorChoice::Never),
 ];
 
+impl From<Common> for Global {
+    fn from(common: Common) -> Self {
+        Self { common, ..Self::default() }
+    }
+}
+
 impl Global {
     /// The options that a file or the environment can set as well.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
             zone: self.common.zone.clone(),
             environment: self.common.environment.clone(),
-            plan: self.seldom.plan.clone(),
+            plan: self.plan.clone(),
             base_url: self.common.base_url.clone(),
-            config: self.seldom.config.clone(),
-            profile: self.seldom.profile.clone(),
+            config: self.config.clone(),
+            profile: self.profile.clone(),
             api_token_file: self.common.api_token_file.clone(),
             emulator: self.common.emulator,
         }
@@ -1450,8 +1428,8 @@ mod tests {
             ["emulator", "--no-rate-limit", "--plan", "free"],
         ] {
             let args = read([&["cfcache"][..], &line].concat()).unwrap();
-            assert_eq!(args.global.seldom.plan.as_deref(), Some("free"), "{line:?}");
-            assert!(args.global.seldom.no_rate_limit, "{line:?}");
+            assert_eq!(args.global.plan.as_deref(), Some("free"), "{line:?}");
+            assert!(args.global.no_rate_limit, "{line:?}");
         }
     }
 
@@ -1585,9 +1563,9 @@ mod tests {
         }
         // The most common commands use the smallest definition.
         let usual = ["cfcache", "-z", "example.com", "purge", "urls", "--from", "-", "--json", "-y"];
-        assert!(read_as(&usual.map(OsString::from), Shared::Common).is_some());
+        assert!(read_with::<Common>(&usual.map(OsString::from)).is_some());
         let rare = ["cfcache", "purge", "urls", "a", "--plan", "free"].map(OsString::from);
-        assert!(read_as(&rare, Shared::Common).is_none() && read_as(&rare, Shared::All).is_some());
+        assert!(read_with::<Common>(&rare).is_none() && read_with::<Global>(&rare).is_some());
     }
 
     #[test]

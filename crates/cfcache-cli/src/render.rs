@@ -81,20 +81,20 @@ impl Terminal {
             (true, _) => OutputArg::Json,
             (false, output) => output.unwrap_or(OutputArg::Human),
         };
-        let color = |is_terminal: bool| match global.seldom.color.unwrap_or(ColorChoice::Auto) {
+        let color = |is_terminal: bool| match global.color.unwrap_or(ColorChoice::Auto) {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => is_terminal && !environment.no_color,
         };
         let err_is_terminal = std::io::stderr().is_terminal();
         let takes_escapes = err_is_terminal && takes_escapes(environment);
-        let logs = global.seldom.log_format.is_some();
+        let logs = global.log_format.is_some();
         Self {
             output,
             quiet: global.common.quiet,
             verbose: global.common.verbose,
             live: takes_escapes && global.common.verbose == 0 && !logs && environment.log.is_none(),
-            progress: !global.common.quiet && !global.seldom.no_progress,
+            progress: !global.common.quiet && !global.no_progress,
             color_err: color(takes_escapes),
             logs,
             broken: Cell::new(false),
@@ -118,12 +118,12 @@ impl Terminal {
     ///
     /// If the filter is invalid.
     pub(crate) fn begin_log(global: &Global, environment: &EnvVars) -> Result<(), Failure> {
-        if global.seldom.log_format.is_none() && environment.log.is_none() {
+        if global.log_format.is_none() && environment.log.is_none() {
             return Ok(());
         }
         let filter = environment.log.as_deref().map_or_else(|| Ok(LogFilter::default()), str::parse);
         let failure = filter.as_ref().err().map(|why| Failure::usage(format!("`{}`: {why}", config::LOG)));
-        let format = global.seldom.log_format.unwrap_or(LogFormat::Text);
+        let format = global.log_format.unwrap_or(LogFormat::Text);
         Logger::new(format, filter.unwrap_or_default(), |line| {
             // If standard error is closed, there is no other place for the error.
             let _gone = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());

@@ -70,8 +70,8 @@ pub(crate) fn job(args: Args, environment: &EnvVars, terminal: &Terminal) -> Res
             check_unicode(environment)?;
             check_emulator_options(&global)?;
             // It is its own API: the settings for the other API do not apply.
-            let plan = plan(global.seldom.plan.as_deref())?.unwrap_or(Plan::Enterprise);
-            Ok(Task::Emulator { args, plan, has_limits: !global.seldom.no_rate_limit })
+            let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
+            Ok(Task::Emulator { args, plan, has_limits: !global.no_rate_limit })
         }
         Command::Purge { what } => resolver()?.purge(Action::Purge, what),
         Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
@@ -126,26 +126,26 @@ fn check_emulator_options(global: &Global) -> Result<(), Failure> {
         ("--api-token-file", global.common.api_token_file.is_some()),
         ("--base-url", global.common.base_url.is_some()),
         ("--emulator", global.common.emulator),
-        ("--proxy", global.seldom.proxy.is_some()),
-        ("--profile", global.seldom.profile.is_some()),
-        ("--config", global.seldom.config.is_some()),
-        ("--roots", global.seldom.roots.is_some()),
-        ("--ca-file", !global.seldom.ca_file.is_empty()),
-        ("--allow-insecure-http", global.seldom.allow_insecure_http),
-        ("--batch-size", global.seldom.batch_size.is_some()),
-        ("--concurrency", global.seldom.concurrency.is_some()),
-        ("--max-retries", global.seldom.max_retries.is_some()),
-        ("--timeout", global.seldom.timeout.is_some()),
-        ("--max-wait", global.seldom.max_wait.is_some()),
+        ("--proxy", global.proxy.is_some()),
+        ("--profile", global.profile.is_some()),
+        ("--config", global.config.is_some()),
+        ("--roots", global.roots.is_some()),
+        ("--ca-file", !global.ca_file.is_empty()),
+        ("--allow-insecure-http", global.allow_insecure_http),
+        ("--batch-size", global.batch_size.is_some()),
+        ("--concurrency", global.concurrency.is_some()),
+        ("--max-retries", global.max_retries.is_some()),
+        ("--timeout", global.timeout.is_some()),
+        ("--max-wait", global.max_wait.is_some()),
         ("--output", global.common.output.is_some()),
         ("--json", global.common.json),
         ("--dry-run", global.common.dry_run),
         ("--yes", global.common.yes),
         ("--force", global.common.force),
-        ("--on-invalid", global.seldom.on_invalid.is_some()),
-        ("--strict", global.seldom.strict),
-        ("--journal", global.seldom.journal.is_some()),
-        ("--failed-to", global.seldom.failed_to.is_some()),
+        ("--on-invalid", global.on_invalid.is_some()),
+        ("--strict", global.strict),
+        ("--journal", global.journal.is_some()),
+        ("--failed-to", global.failed_to.is_some()),
     ];
     match options.iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => {
@@ -199,25 +199,24 @@ impl<'a> Resolver<'a> {
             let place = self.settings.credentials.as_ref();
             let fetch = || credentials::fetch(place, self.environment, self.terminal);
             let credentials = (!sends_nothing).then(fetch).transpose()?;
-            let (allow_insecure_http, network) =
-                (global.seldom.allow_insecure_http, Box::new(self.network()?));
+            let (allow_insecure_http, network) = (global.allow_insecure_http, Box::new(self.network()?));
             Api::Remote { base, credentials, allow_insecure_http, network }
         };
         Ok(Connection {
             api,
             plan: self.settings.parse_plan()?,
-            pacing: !global.seldom.no_rate_limit,
-            concurrency: global.seldom.concurrency,
-            max_retries: global.seldom.max_retries,
-            timeout: global.seldom.timeout.map(Duration::from_secs_f64),
-            max_wait: global.seldom.max_wait.map(Duration::from_secs_f64),
+            pacing: !global.no_rate_limit,
+            concurrency: global.concurrency,
+            max_retries: global.max_retries,
+            timeout: global.timeout.map(Duration::from_secs_f64),
+            max_wait: global.max_wait.map(Duration::from_secs_f64),
         })
     }
 
     fn network(&self) -> Result<Network, Failure> {
         let global = self.global;
-        let roots = global.seldom.roots.unwrap_or(Roots::Platform);
-        Network::new(global.seldom.proxy.as_deref(), roots, &global.seldom.ca_file, self.environment)
+        let roots = global.roots.unwrap_or(Roots::Platform);
+        Network::new(global.proxy.as_deref(), roots, &global.ca_file, self.environment)
     }
 }
 
@@ -249,12 +248,12 @@ impl Resolver<'_> {
                 .with_hint("purge by URL, tag, host or prefix, or run it outside of this project"));
         }
         let options = [
-            ("--failed-to", global.seldom.failed_to.is_some()),
-            ("--journal", global.seldom.journal.is_some()),
-            ("--on-invalid", global.seldom.on_invalid.is_some()),
-            ("--strict", global.seldom.strict),
-            ("--batch-size", global.seldom.batch_size.is_some()),
-            ("--concurrency", global.seldom.concurrency.is_some()),
+            ("--failed-to", global.failed_to.is_some()),
+            ("--journal", global.journal.is_some()),
+            ("--on-invalid", global.on_invalid.is_some()),
+            ("--strict", global.strict),
+            ("--batch-size", global.batch_size.is_some()),
+            ("--concurrency", global.concurrency.is_some()),
         ];
         for (option, is_given) in options {
             if is_given {
@@ -282,10 +281,10 @@ impl Resolver<'_> {
         self.check_written_files(&targets)?;
         // Without a zone, entries with a host determine their zones.
         let by_host = targets.kind.has_host() && !self.settings.names_zone();
-        if by_host && self.settings.environment.is_none() && global.seldom.journal.is_some() {
+        if by_host && self.settings.environment.is_none() && global.journal.is_some() {
             return Err(config::needs_zone("--journal"));
         }
-        if global.common.dry_run && global.seldom.journal.is_some() {
+        if global.common.dry_run && global.journal.is_some() {
             return Err(Failure::usage(
                 "`--dry-run` and `--journal` exclude each other: a dry run has nothing to record",
             ));
@@ -305,16 +304,16 @@ impl Resolver<'_> {
             destination,
             targets,
             connection: self.connection(global.common.dry_run)?,
-            failed_to: global.seldom.failed_to.clone(),
-            journal: global.seldom.journal.clone(),
-            batch_size: global.seldom.batch_size,
+            failed_to: global.failed_to.clone(),
+            journal: global.journal.clone(),
+            batch_size: global.batch_size,
         }))))
     }
 
     /// Refuses to write to a file that is read or that another option writes.
     fn check_written_files(&self, targets: &Targets) -> Result<(), Failure> {
         let global = self.global;
-        let written = [("--failed-to", &global.seldom.failed_to), ("--journal", &global.seldom.journal)];
+        let written = [("--failed-to", &global.failed_to), ("--journal", &global.journal)];
         let written: Vec<(&str, &Path)> =
             written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect();
         let inputs = targets.files.iter().chain(&targets.sitemaps);
@@ -324,7 +323,7 @@ impl Resolver<'_> {
             read.push(("the file of the token", path));
         }
         read.extend(self.settings.path.iter().map(|path| ("the configuration", path.as_path())));
-        read.extend(global.seldom.ca_file.iter().map(|path| ("a file of certificates", path.as_path())));
+        read.extend(global.ca_file.iter().map(|path| ("a file of certificates", path.as_path())));
         same_file::check_written(&written, &read)
     }
 
@@ -371,11 +370,11 @@ impl Resolver<'_> {
         let global = self.global;
         let options = [
             ("--environment", global.common.environment.is_some()),
-            ("--journal", global.seldom.journal.is_some()),
-            ("--failed-to", global.seldom.failed_to.is_some()),
-            ("--on-invalid", global.seldom.on_invalid.is_some()),
-            ("--strict", global.seldom.strict),
-            ("--batch-size", global.seldom.batch_size.is_some()),
+            ("--journal", global.journal.is_some()),
+            ("--failed-to", global.failed_to.is_some()),
+            ("--on-invalid", global.on_invalid.is_some()),
+            ("--strict", global.strict),
+            ("--batch-size", global.batch_size.is_some()),
         ];
         self.no_visitor_options()?;
         match options.iter().find(|(_, is_given)| *is_given) {
@@ -443,11 +442,11 @@ fn targets(
         arguments: input.entries,
         files: input.from,
         headers,
-        on_invalid: global.seldom.on_invalid.unwrap_or(OnInvalid::Fail),
+        on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
         sitemaps: pages.from_sitemap,
         base,
         null: input.null,
-        strict: global.seldom.strict,
+        strict: global.strict,
     })
 }
 

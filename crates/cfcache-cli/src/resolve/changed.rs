@@ -18,13 +18,13 @@ use crate::secret::shown_path;
 impl Resolver<'_> {
     pub(super) fn changed(&self, action: Action, args: ChangedArgs) -> Result<super::Task, Failure> {
         let global = self.global;
-        if global.seldom.journal.is_some() {
+        if global.journal.is_some() {
             return Err(Failure::usage(
                 "`--journal` is not for `changed`, whose state records what is left to do",
             )
             .with_hint("run it again after a failure; `--state FILE` sets the location of the state"));
         }
-        if global.seldom.on_invalid.is_some() {
+        if global.on_invalid.is_some() {
             return Err(Failure::usage(
                 "`--on-invalid` is for lists of entries; `changed` creates its entries itself",
             ));
@@ -74,14 +74,14 @@ impl Resolver<'_> {
             destination: self.settings.parse_destination(self.environment, self.terminal)?,
             connection: self.connection(global.common.dry_run || args.begin),
             plan: self.settings.parse_plan()?,
-            within: (!global.seldom.no_rate_limit).then(|| Duration::from_secs_f64(args.within)),
+            within: (!global.no_rate_limit).then(|| Duration::from_secs_f64(args.within)),
             fallback: args.fallback.into_iter().map_while(|step| step).collect(),
             first: args.first,
             begin: args.begin,
             explain: args.explain,
             yes: global.common.yes || global.common.force,
-            failed_to: global.seldom.failed_to.clone(),
-            batch_size: global.seldom.batch_size,
+            failed_to: global.failed_to.clone(),
+            batch_size: global.batch_size,
         }))))
     }
 

@@ -182,9 +182,9 @@ impl Resolver<'_> {
     fn visited(&self, input: InputArgs, pages: PagesArgs) -> Result<Targets, Failure> {
         for (option, is_given) in [
             ("--environment", self.global.common.environment.is_some()),
-            ("--journal", self.global.seldom.journal.is_some()),
-            ("--failed-to", self.global.seldom.failed_to.is_some()),
-            ("--batch-size", self.global.seldom.batch_size.is_some()),
+            ("--journal", self.global.journal.is_some()),
+            ("--failed-to", self.global.failed_to.is_some()),
+            ("--batch-size", self.global.batch_size.is_some()),
             ("--emulator", self.global.common.emulator),
             ("--verify", self.global.visiting.verify.is_some()),
             ("--verify-url", !self.global.visiting.verify_url.is_empty()),
@@ -212,10 +212,10 @@ impl Resolver<'_> {
 
     /// The limits for one host: the defaults, changed by options.
     fn limits(&self, usual: Limits) -> Limits {
-        let at_once = self.global.seldom.concurrency.unwrap_or(usual.at_once);
+        let at_once = self.global.concurrency.unwrap_or(usual.at_once);
         let per_second = match self.global.visiting.visitor_rate {
             Some(rate) => Some(rate),
-            None if self.global.seldom.no_rate_limit => None,
+            None if self.global.no_rate_limit => None,
             None => usual.per_second,
         };
         Limits::new(at_once, per_second)
@@ -223,7 +223,7 @@ impl Resolver<'_> {
 
     fn visitor(&self) -> Result<VisitorBuilder, Failure> {
         let (global, visiting) = (self.global, &self.global.visiting);
-        let timeout = global.seldom.timeout.map(Duration::from_secs_f64);
+        let timeout = global.timeout.map(Duration::from_secs_f64);
         let (connect_to, headers) = (visiting.verify_connect.as_deref(), visiting.visitor_headers.as_deref());
         visitor(self.network()?, timeout, connect_to, headers, self.environment)
     }
