@@ -20,15 +20,6 @@ use crate::failure::Failure;
 use crate::report::FallbackTo;
 use crate::source::Base;
 
-/// What to do about an invalid entry of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnInvalid {
-    /// Fail: send nothing, or nothing more.
-    Fail,
-    /// Skip the entry and report it.
-    Skip,
-}
-
 /// A purge or invalidation.
 pub enum Job {
     /// Everything in a zone or an environment.
@@ -176,8 +167,9 @@ pub struct Targets {
     pub files: Vec<PathBuf>,
     /// Headers that are part of the cache key, for all entries.
     pub headers: Vec<CacheKeyHeader>,
-    /// What to do about an invalid entry.
-    pub on_invalid: OnInvalid,
+    /// Whether invalid entries are reported and skipped. Otherwise they are an error, and nothing is sent, or nothing
+    /// more.
+    pub skips_invalid: bool,
     /// Sitemaps whose addresses are entries.
     pub sitemaps: Vec<PathBuf>,
     /// The URL that paths are relative to.
@@ -248,25 +240,18 @@ pub struct VerifyJob {
     pub timeout: Duration,
     /// The limits for one host.
     pub limits: Limits,
-    /// The expected bodies.
-    pub expected: Expected,
+    /// The expected bodies, by URL.
+    pub expected: BTreeMap<String, Sha256>,
+    /// The expected body of the only URL.
+    pub expected_of_all: Option<Sha256>,
     /// Whether responses are compared with the deployed files.
     pub expects_files: bool,
 }
 
-/// The expected bodies.
-#[derive(Default)]
-pub struct Expected {
-    /// By URL.
-    pub by_url: BTreeMap<String, Sha256>,
-    /// The body of the only URL.
-    pub of_all: Option<Sha256>,
-}
-
-impl Expected {
+impl VerifyJob {
     /// Returns the expected body of a URL.
-    pub fn get(&self, url: &str) -> Option<ExpectedBody> {
-        self.by_url.get(url).copied().or(self.of_all).map(ExpectedBody::Exactly)
+    pub fn expected_body(&self, url: &str) -> Option<ExpectedBody> {
+        self.expected.get(url).copied().or(self.expected_of_all).map(ExpectedBody::Exactly)
     }
 }
 

@@ -26,7 +26,7 @@ use cfcache_model::target::{CacheKeyHeader, Kind, Target};
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{OnInvalid, Targets};
+use crate::job::Targets;
 use crate::journal::{Point, Rolling};
 use crate::same_file::FileId;
 use crate::secret::path_name;
@@ -229,7 +229,7 @@ impl Sources {
         }
         let Check { entries, invalid, complaints, like, rolling, .. } = check;
         let kind = self.reading.kind;
-        if invalid > 0 && self.reading.on_invalid == OnInvalid::Fail {
+        if invalid > 0 && !self.reading.skips_invalid {
             let mut failure = Failure::usage(match invalid {
                 1 => "an entry is invalid; nothing was sent".to_owned(),
                 _ => format!("{invalid} entries are invalid; nothing was sent"),
@@ -279,7 +279,7 @@ impl Sources {
 
     /// Returns whether an invalid entry ends the input.
     pub fn stops_at_invalid(&self) -> bool {
-        self.reading.on_invalid == OnInvalid::Fail
+        !self.reading.skips_invalid
     }
 
     /// Reads everything in chunks, until `take` returns `false`.
@@ -793,7 +793,7 @@ impl Targets {
 
     /// Returns whether an invalid entry in a chunk ends the input.
     fn stops_at(&self, chunk: &Chunk) -> bool {
-        !chunk.invalid.is_empty() && self.on_invalid == OnInvalid::Fail
+        !chunk.invalid.is_empty() && !self.skips_invalid
     }
 }
 
@@ -888,7 +888,7 @@ mod tests {
             arguments: Vec::new(),
             files: Vec::new(),
             headers: Vec::new(),
-            on_invalid: OnInvalid::Fail,
+            skips_invalid: false,
             sitemaps: Vec::new(),
             base: None,
             null: false,

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use crate::config::{EnvVars, VISITOR_HEADERS};
 use crate::connection::Network;
 use crate::failure::Failure;
-use crate::job::{Expected, GateJob};
+use crate::job::GateJob;
 use crate::secret::{path_name, shown_path};
 use crate::session::USER_AGENT;
 use crate::whole;
@@ -112,17 +112,21 @@ pub fn read_urls(path: &Path, take: &mut dyn FnMut(Target)) -> Result<(), Failur
     Ok(())
 }
 
-/// Reads the bodies that visitors should get: a list of hashes and URLs, or the body of the only URL.
+/// Reads the bodies that visitors should get: a list of hashes and URLs, or the body of the only URL. Returns the hashes
+/// by URL, and that of the only URL.
 ///
 /// # Errors
 ///
 /// [`Failure`] if the file cannot be read, or is not a list although there are several URLs.
-pub fn read_expected(path: &Path, is_one_url: bool) -> Result<Expected, Failure> {
+pub fn read_expected(
+    path: &Path,
+    is_one_url: bool,
+) -> Result<(BTreeMap<String, Sha256>, Option<Sha256>), Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", shown_path(path)));
     if let Ok(text) = whole::read_text(path, whole::MOST)
         && let Some(by_url) = parse_hashes(&text)
     {
-        return Ok(Expected { by_url, of_all: None });
+        return Ok((by_url, None));
     }
     if !is_one_url {
         return Err(Failure::usage(format!(
@@ -133,7 +137,7 @@ pub fn read_expected(path: &Path, is_one_url: bool) -> Result<Expected, Failure>
     }
     let file = std::fs::File::open(path).map_err(cannot)?;
     let hash = cfcache_probe::hash(file).map_err(cannot)?;
-    Ok(Expected { by_url: BTreeMap::new(), of_all: Some(hash) })
+    Ok((BTreeMap::new(), Some(hash)))
 }
 
 /// Parses lines of a hash and a URL; returns `None` if a line has another form, or if there is none.

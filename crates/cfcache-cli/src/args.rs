@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cfcache_app::config::Overrides;
-use cfcache_app::job::{FirstRun, OnInvalid};
+use cfcache_app::job::FirstRun;
 use cfcache_app::log::LogFormat;
 use cfcache_app::report::FallbackTo;
 use cfcache_emulator::TokenState;
@@ -1039,7 +1039,7 @@ pub(crate) struct Global {
     pub(crate) log_format: Option<LogFormat>,
     /// What to do about an invalid entry
     #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
-    pub(crate) on_invalid: Option<OnInvalid>,
+    pub(crate) on_invalid: Option<bool>,
     /// Treat warnings about entries as errors; for example, a `*` in a URL makes an entry invalid
     #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
     pub(crate) strict: bool,
@@ -1298,10 +1298,10 @@ const ROOTS: &[(&str, &str, Roots)] = &[
 const LOG_FORMATS: &[(&str, &str, LogFormat)] =
     &[("text", "For people", LogFormat::Text), ("json", "One JSON object a line", LogFormat::Json)];
 
-/// What to do about an invalid entry.
-const ON_INVALID: &[(&str, &str, OnInvalid)] = &[
-    ("fail", "Send nothing (of arguments and files), or nothing more (of a pipe)", OnInvalid::Fail),
-    ("skip", "Report it, and send the rest", OnInvalid::Skip),
+/// Whether invalid entries are skipped.
+const ON_INVALID: &[(&str, &str, bool)] = &[
+    ("fail", "Send nothing (of arguments and files), or nothing more (of a pipe)", false),
+    ("skip", "Report it, and send the rest", true),
 ];
 
 fn positive(text: &str) -> Result<usize, String> {

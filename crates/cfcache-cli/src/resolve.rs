@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use cfcache_app::connection::{Api, Connection, Network, plan};
-use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Targets, WarmJob, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, Targets, WarmJob, ZoneRef};
 use cfcache_app::manage::{ManageJob, SettingCommand, only_reads};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
@@ -442,7 +442,7 @@ fn targets(
         arguments: input.entries,
         files: input.from,
         headers,
-        on_invalid: global.on_invalid.unwrap_or(OnInvalid::Fail),
+        skips_invalid: global.on_invalid.unwrap_or(false),
         sitemaps: pages.from_sitemap,
         base,
         null: input.null,

@@ -419,7 +419,7 @@ impl AfterPurge<'_> {
             let url = get(begun)?;
             begun += 1;
             let target = Visited::from_entry(&url.target)?;
-            let expected = job.expected.get(&target.url);
+            let expected = job.expected_body(&target.url);
             let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
             let subject = Subject::new(host_of(&target.url), url.at);
             let mut subject = subject.with_action(url.action).with_expected(expected);

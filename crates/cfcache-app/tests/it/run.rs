@@ -9,7 +9,7 @@ use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::interrupts::Interrupts;
-use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, OnInvalid, Scope, Targets, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, Scope, Targets, ZoneRef};
 use cfcache_app::purge;
 use cfcache_app::report::{BatchEvent, Report};
 use cfcache_model::endpoint::{Action, example};
@@ -100,7 +100,7 @@ fn list(urls: &[&str]) -> Job {
             arguments: urls.iter().map(|url| (*url).to_owned()).collect(),
             files: Vec::new(),
             headers: Vec::new(),
-            on_invalid: OnInvalid::Fail,
+            skips_invalid: false,
             sitemaps: Vec::new(),
             base: None,
             null: false,

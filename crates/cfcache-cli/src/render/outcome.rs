@@ -88,73 +88,53 @@ fn account(report: &Report, terminal: &Terminal) {
     }
 }
 
-/// Entries that failed for the same reason.
-struct FailureGroup<'a> {
-    reason: &'a str,
-    /// The reason, as the first entry has it with its ray.
-    first: &'a str,
-    /// Whether it was shown on standard error.
-    is_told: bool,
-    items: Vec<&'a str>,
-}
-
 /// Shows what failed, each reason once with a few of its entries. Reasons that were shown on standard error are
 /// repeated only if they distinguish entries.
 /// Returns the number of entries that were not shown.
 fn name(failures: &[&ItemFailure], is_invalid: bool, terminal: &Terminal) -> usize {
-    let mut groups: Vec<FailureGroup<'_>> = Vec::new();
-    for failure in failures {
-        let error = &failure.error;
-        let reason = error.reason();
-        let is_told = terminal.has_told(&error.message);
-        match groups.iter().position(|group| group.reason == reason) {
-            Some(at) => {
-                let group = &mut groups[at];
-                group.is_told |= is_told;
-                group.items.push(&failure.item);
-            }
-            None if groups.len() < REASONS => {
-                groups.push(FailureGroup {
-                    reason,
-                    first: &error.message,
-                    is_told,
-                    items: vec![&failure.item],
-                });
-            }
+    // The entries that failed for the same reason.
+    let mut groups: Vec<Vec<&ItemFailure>> = Vec::new();
+    for &failure in failures {
+        let is_alike = |group: &Vec<&ItemFailure>| group[0].error.reason() == failure.error.reason();
+        match groups.iter().position(is_alike) {
+            Some(at) => groups[at].push(failure),
+            None if groups.len() < REASONS => groups.push(vec![failure]),
             None => {}
         }
     }
     let is_one = groups.len() == 1;
-    let shown = |item: &&str| clip(item, 200);
+    let shown = |failure: &ItemFailure| clip(&failure.item, 200);
     let mut named = 0;
     for group in &groups {
+        let error = &group[0].error;
         // The reason of an invalid entry names the entry.
-        let heading = if !group.is_told {
-            Some(group.first)
+        let heading = if !group.iter().any(|failure| terminal.has_told(&failure.error.message)) {
+            // With the ray of the first entry.
+            Some(error.message.as_str())
         } else if is_one || is_invalid {
             None
         } else {
-            Some(group.reason)
+            Some(error.reason())
         };
-        let few = group.items.iter().take(ITEMS);
-        let more = group.items.len().saturating_sub(ITEMS);
-        match (heading, group.items.as_slice()) {
+        let few = group.iter().take(ITEMS);
+        let more = group.len().saturating_sub(ITEMS);
+        match (heading, group.as_slice()) {
             // Entries that are not shown are counted with the rest below.
             (None, _) => {
                 named += few.len();
-                few.for_each(|item| terminal.data(&format!("  {}", shown(item))));
+                few.for_each(|failure| terminal.data(&format!("  {}", shown(failure))));
                 continue;
             }
-            (Some(heading), [item]) => terminal.tell(&format!("  {}: {heading}", shown(item))),
+            (Some(heading), [failure]) => terminal.tell(&format!("  {}: {heading}", shown(failure))),
             (Some(heading), _) => {
                 terminal.tell(&format!("  {heading}:"));
-                few.for_each(|item| terminal.data(&format!("    {}", shown(item))));
+                few.for_each(|failure| terminal.data(&format!("    {}", shown(failure))));
                 if more > 0 {
                     terminal.data(&format!("    … and {more} more"));
                 }
             }
         }
-        named += group.items.len();
+        named += group.len();
     }
     named
 }

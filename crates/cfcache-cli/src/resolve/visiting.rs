@@ -11,7 +11,7 @@ use cfcache_probe::{Limits, UrlList, Variant, VisitorBuilder};
 
 use crate::args::{InputArgs, PagesArgs, VerifyArg};
 use crate::failure::Failure;
-use crate::job::{Expected, GateJob, VerifyJob, Visits, WarmJob};
+use crate::job::{GateJob, VerifyJob, Visits, WarmJob};
 use crate::resolve::{Resolver, Targets, Task, targets};
 
 /// The default number of URLs to verify.
@@ -91,6 +91,10 @@ impl Resolver<'_> {
         let urls = self.verify_urls(purged)?;
         let verify = wants_verify || !urls.is_empty();
         let verify = verify.then(|| -> Result<VerifyJob, Failure> {
+            let (expected, expected_of_all) = match &visiting.expect {
+                Some(path) => read_expected(path, purged.is_one(urls.len()))?,
+                None => Default::default(),
+            };
             Ok(VerifyJob {
                 sample: match visiting.verify {
                     Some(VerifyArg::All) => None,
@@ -100,10 +104,8 @@ impl Resolver<'_> {
                 transition: visiting.verify == Some(VerifyArg::Transition),
                 timeout: Duration::from_secs_f64(visiting.verify_timeout.unwrap_or(30.0)),
                 limits: self.visitor_limits(Limits::PROBE),
-                expected: match &visiting.expect {
-                    Some(path) => read_expected(path, purged.is_one(urls.len()))?,
-                    None => Expected::default(),
-                },
+                expected,
+                expected_of_all,
                 expects_files,
                 urls,
             })

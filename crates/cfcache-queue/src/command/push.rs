@@ -7,7 +7,7 @@ use cfcache_app::console::Console as _;
 use cfcache_app::domain;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
-use cfcache_app::job::{OnInvalid, Targets};
+use cfcache_app::job::Targets;
 use cfcache_app::secret::shown;
 use cfcache_app::source::{Chunk, Sources};
 use cfcache_app::wording;
@@ -46,7 +46,7 @@ pub(super) fn run(
         arguments: list.entries,
         files: list.from,
         headers: Vec::new(),
-        on_invalid: if list.on_invalid == "skip" { OnInvalid::Skip } else { OnInvalid::Fail },
+        skips_invalid: list.on_invalid == "skip",
         sitemaps: Vec::new(),
         base: None,
         null: list.null,
