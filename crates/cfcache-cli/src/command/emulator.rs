@@ -77,6 +77,8 @@ pub(crate) async fn serve(
     let running = Emulator::start(config, args.listen)
         .await
         .map_err(|error| Failure::usage(format!("cannot listen on {listens}: {error}")))?;
+    // The listener for signals starts here at the latest: whoever has read the line below may send one.
+    tokio::task::yield_now().await;
     terminal.data(&format!("listening on {}", running.base_url()));
     if let Some(url) = running.edge_url() {
         terminal.data(&format!("edge on {url}"));

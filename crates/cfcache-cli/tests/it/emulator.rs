@@ -31,6 +31,17 @@ fn serves_until_stopped() {
     }
 }
 
+/// Whoever has read the address may stop it at once.
+#[cfg(unix)]
+#[test]
+fn handles_signals_from_its_first_line_on() {
+    for _ in 0..8 {
+        let (process, _) = serve("");
+        process.terminate();
+        process.finish().exits(0);
+    }
+}
+
 #[test]
 fn refuses_a_zone_id_that_cannot_be_in_a_path() {
     for (line, what) in [

@@ -371,6 +371,13 @@ impl Started {
         self.child.stdout = None;
     }
 
+    /// Sends SIGTERM without starting another program, which takes a while.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    }
+
     /// Sends a signal, named as for `kill`.
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
