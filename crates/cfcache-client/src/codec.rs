@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use bytes::Bytes;
 use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::{Method, Parts};
-use cfcache_transport::{InvalidOrigin, Origin};
+use cfcache_transport::{InvalidUrl, Origin};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::auth::{Credentials, Redactor};
@@ -47,7 +47,7 @@ impl FromStr for BaseUrl {
         let end = text[authority..].find(['/', '?', '#']).map_or(text.len(), |index| authority + index);
         let (origin, path) = text.split_at(end);
         let origin: Origin =
-            origin.parse().map_err(|invalid: InvalidOrigin| InvalidInput::new(invalid.to_string()))?;
+            origin.parse().map_err(|invalid: InvalidUrl| InvalidInput::new(invalid.to_string()))?;
         let path = path.trim_end_matches('/');
         let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
         if !path.bytes().all(is_plain) {

@@ -17,13 +17,13 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, Uri};
 
-pub use crate::hyper::proxy::{InvalidProxy, Proxy, ProxyRules};
+pub use crate::hyper::proxy::{Proxy, ProxyRules};
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
 use crate::hyper::failure::NotProcessed;
-use crate::hyper::pool::{Lease, Pool, Slot};
-use crate::hyper::session::{ExchangeLimits, Failed, Sink};
+use crate::hyper::pool::{Lease, Pool};
+use crate::hyper::session::{Connection, ExchangeLimits, Failed, Sink};
 use crate::hyper::tls::{Protocol, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
@@ -139,11 +139,11 @@ impl HyperTransport {
         limits: &ExchangeLimits,
         sink: &mut Sink<'_>,
     ) -> Result<(Response, bool), Failed> {
-        match lease.place() {
-            Some(Slot::Http1(connection)) => {
+        match lease.connection() {
+            Some(Connection::Http1(connection)) => {
                 connection.exchange(&request.message, &self.route, limits, sink).await
             }
-            Some(Slot::Http2(_, connection)) => {
+            Some(Connection::Http2(connection)) => {
                 let response = connection.exchange(&request.message, &self.route, limits, sink).await?;
                 Ok((response, true))
             }
@@ -168,12 +168,12 @@ async fn is_alive(lease: &mut Lease) -> bool {
         // Lets the runtime process a close that has arrived, so that no request is wasted on the connection.
         tokio::task::yield_now().await;
     }
-    match lease.place() {
+    match lease.connection() {
         // Normally ready at once; if not, the connection is not worth waiting for.
-        Some(Slot::Http1(connection)) => {
+        Some(Connection::Http1(connection)) => {
             tokio::time::timeout(Duration::from_secs(1), connection.ready()).await.unwrap_or(false)
         }
-        Some(Slot::Http2(_, connection)) => !connection.is_closed(),
+        Some(Connection::Http2(connection)) => !connection.is_closed(),
         None => false,
     }
 }

@@ -26,9 +26,9 @@ use bytes::Bytes;
 pub use crate::error::{Cause, Delivery, Phase, TransportError};
 #[cfg(feature = "hyper")]
 pub use crate::hyper::{
-    BuildError, HyperTransport, HyperTransportBuilder, InvalidProxy, Proxy, ProxyRules, Roots, Timeouts,
+    BuildError, HyperTransport, HyperTransportBuilder, Proxy, ProxyRules, Roots, Timeouts,
 };
-pub use crate::origin::{InvalidOrigin, Origin, Scheme};
+pub use crate::origin::{InvalidUrl, Origin, Scheme};
 #[cfg(any(test, feature = "test-util"))]
 pub use crate::script::{NeverTransport, RecordingTransport, ScriptedTransport};
 

@@ -93,29 +93,34 @@ pub(crate) fn is_loopback_name(host: &str) -> bool {
 }
 
 impl FromStr for Origin {
-    type Err = InvalidOrigin;
+    type Err = InvalidUrl;
 
     /// Parses `https://host`, `http://127.0.0.1:8787` or `https://[::1]:8443`.
-    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        let (scheme, rest) = text.split_once("://").ok_or(InvalidOrigin::Scheme)?;
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let bad_scheme = InvalidUrl::new("it must begin with `https://` or `http://`");
+        let bad_host = InvalidUrl::new(
+            "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)",
+        );
+        let bad_port = InvalidUrl::new("its port is not a number from 1 to 65535");
+        let (scheme, rest) = text.split_once("://").ok_or(bad_scheme)?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
-            _ => return Err(InvalidOrigin::Scheme),
+            _ => return Err(bad_scheme),
         };
         if rest.contains('@') {
-            return Err(InvalidOrigin::Credentials);
+            return Err(InvalidUrl::new("it must not contain a user or a password"));
         }
         if rest.contains(['/', '?', '#', '\\']) {
-            return Err(InvalidOrigin::Path);
+            return Err(InvalidUrl::new("nothing may follow the host and port"));
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(rest) => {
-                let (host, after) = rest.split_once(']').ok_or(InvalidOrigin::Host)?;
-                let address: core::net::Ipv6Addr = host.parse().map_err(|_| InvalidOrigin::Host)?;
+                let (host, after) = rest.split_once(']').ok_or(bad_host)?;
+                let address: core::net::Ipv6Addr = host.parse().map_err(|_| bad_host)?;
                 let port = match after {
                     "" => None,
-                    _ => Some(after.strip_prefix(':').ok_or(InvalidOrigin::Host)?),
+                    _ => Some(after.strip_prefix(':').ok_or(bad_host)?),
                 };
                 (address.to_string(), port)
             }
@@ -126,13 +131,13 @@ impl FromStr for Origin {
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
         if host.is_empty() || !host.bytes().all(plain) {
-            return Err(InvalidOrigin::Host);
+            return Err(bad_host);
         }
         let port = match port {
             None => scheme.default_port(),
             // `parse` also accepts a sign, which a URL does not allow.
-            Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(InvalidOrigin::Port),
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(InvalidOrigin::Port)?,
+            Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(bad_port),
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(bad_port)?,
         };
         Ok(Self { scheme, host, port })
     }
@@ -144,34 +149,22 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why a text is not an [`Origin`].
+/// Why a text is not an [`Origin`] or a proxy. It does not contain the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidOrigin {
-    /// It does not begin with `http://` or `https://`.
-    Scheme,
-    /// It contains a user or a password, which is not allowed.
-    Credentials,
-    /// It has more text after the host and port.
-    Path,
-    /// The host is empty or contains characters that are not allowed in a host name.
-    Host,
-    /// The port is not a number from 1 to 65535.
-    Port,
+pub struct InvalidUrl {
+    message: &'static str,
 }
 
-impl fmt::Display for InvalidOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "it must begin with `https://` or `http://`",
-            Self::Credentials => "it must not contain a user or a password",
-            Self::Path => "nothing may follow the host and port",
-            Self::Host => {
-                "its host is not a name or an address (ASCII letters, digits, `.`, `-`, `_`, or `[IPv6]`)"
-            }
-            Self::Port => "its port is not a number from 1 to 65535",
-        })
+impl InvalidUrl {
+    pub(crate) const fn new(message: &'static str) -> Self {
+        Self { message }
     }
 }
 
-impl StdError for InvalidOrigin {}
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message)
+    }
+}
+
+impl StdError for InvalidUrl {}

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
-use crate::hyper::session::{Connected, Http1, Http2};
+use crate::hyper::session::{Connection, Http1, Http2};
 use crate::hyper::tls::Protocol;
 use crate::{Delivery, Phase, TransportError};
 
@@ -41,13 +41,11 @@ struct PoolState {
     /// HTTP/1.1: idle connections. The last one put back is reused first, so that the others can expire.
     idle: Vec<(Http1, Instant)>,
     shared: Vec<SharedConnection>,
-    next_id: u64,
     waiting: VecDeque<oneshot::Sender<PoolOrder>>,
 }
 
 /// An HTTP/2 connection and the requests on it.
 struct SharedConnection {
-    id: u64,
     connection: Http2,
     in_flight: usize,
     idle_since: Instant,
@@ -82,16 +80,12 @@ struct Dial {
 /// The use of a connection for one request.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
-    place: Option<Slot>,
+    /// `None` once it was given back.
+    connection: Option<Connection>,
     /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
     /// Whether no other request was in flight on it. In this case the connection may have been closed unnoticed.
     pub(crate) was_idle: bool,
-}
-
-pub(crate) enum Slot {
-    Http1(Http1),
-    Http2(u64, Http2),
 }
 
 impl Pool {
@@ -153,16 +147,17 @@ impl Pool {
     }
 
     fn next(self: &Arc<Self>, state: &mut PoolState) -> Option<PoolOrder> {
-        let lease = |place, reused, was_idle| {
-            PoolOrder::Use(Lease { pool: Arc::clone(self), place: Some(place), reused, was_idle })
+        let lease = |connection, reused, was_idle| {
+            let connection = Some(connection);
+            PoolOrder::Use(Lease { pool: Arc::clone(self), connection, reused, was_idle })
         };
         if let Some(shared) = state.shared.iter_mut().find(|shared| shared.has_room()) {
             let was_idle = shared.in_flight == 0;
             shared.in_flight += 1;
-            return Some(lease(Slot::Http2(shared.id, shared.connection.clone()), true, was_idle));
+            return Some(lease(Connection::Http2(shared.connection.clone()), true, was_idle));
         }
         if let Some((connection, _)) = state.idle.pop() {
-            return Some(lease(Slot::Http1(connection), true, true));
+            return Some(lease(Connection::Http1(connection), true, true));
         }
         let live = state.shared.iter().filter(|shared| !shared.retired).count();
         let may_dial = match state.protocol {
@@ -185,7 +180,7 @@ impl Pool {
 
 impl PoolState {
     /// Removes connections that have ended or were idle for too long.
-    fn sweep(&mut self, stale: &mut Vec<Slot>) {
+    fn sweep(&mut self, stale: &mut Vec<Connection>) {
         // `None` says that no connection can be so old.
         let limit = Instant::now().checked_sub(IDLE_LIMIT);
         let is_old = |since: Instant| limit.is_some_and(|limit| since <= limit);
@@ -193,13 +188,13 @@ impl PoolState {
             self.idle.extract_if(.., |(connection, since)| connection.is_closed() || is_old(*since))
         {
             self.open -= 1;
-            stale.push(Slot::Http1(connection));
+            stale.push(Connection::Http1(connection));
         }
         for shared in self.shared.extract_if(.., |shared| {
             let unused = shared.in_flight == 0;
             shared.connection.is_closed() || unused && (shared.retired || is_old(shared.idle_since))
         }) {
-            stale.push(Slot::Http2(shared.id, shared.connection));
+            stale.push(Connection::Http2(shared.connection));
         }
     }
 }
@@ -207,12 +202,12 @@ impl PoolState {
 impl Dial {
     async fn run(self, deadline: Deadline) -> Result<Lease, TransportError> {
         match self.connect(deadline).await {
-            Ok(connected) => Ok(self.opened(connected)),
+            Ok(connection) => Ok(self.opened(connection)),
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    async fn connect(&self, deadline: Deadline) -> Result<Connected, TransportError> {
+    async fn connect(&self, deadline: Deadline) -> Result<Connection, TransportError> {
         let (stream, protocol) = self.pool.dialer.dial(deadline).await?;
         let pool: Weak<Pool> = Arc::downgrade(&self.pool);
         let changed = move || {
@@ -221,35 +216,31 @@ impl Dial {
             }
         };
         let peer = self.pool.dialer.origin.authority();
-        let started = deadline.whole(Connected::start(stream, protocol, &peer, changed)).await;
+        let started = deadline.whole(Connection::start(stream, protocol, &peer, changed)).await;
         started.unwrap_or_else(|expired| {
             let missed = format_args!("`{peer}` did not complete the HTTP handshake");
             Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
         })
     }
 
-    fn opened(self, connected: Connected) -> Lease {
-        let place = self.pool.update(|state| match connected {
-            Connected::Http1(connection) => {
+    fn opened(self, connection: Connection) -> Lease {
+        self.pool.update(|state| match &connection {
+            Connection::Http1(_) => {
                 state.protocol = Some(Protocol::Http1);
                 state.open += 1;
-                Slot::Http1(connection)
             }
-            Connected::Http2(connection) => {
+            Connection::Http2(connection) => {
                 state.protocol = Some(Protocol::Http2);
-                let id = state.next_id;
-                state.next_id += 1;
                 state.shared.push(SharedConnection {
-                    id,
                     connection: connection.clone(),
                     in_flight: 1,
                     idle_since: Instant::now(),
                     retired: false,
                 });
-                Slot::Http2(id, connection)
             }
         });
-        Lease { pool: Arc::clone(&self.pool), place: Some(place), reused: false, was_idle: false }
+        let connection = Some(connection);
+        Lease { pool: Arc::clone(&self.pool), connection, reused: false, was_idle: false }
     }
 
     /// Requests that wait while no connection is open or being opened fail with the same error: retrying one after the
@@ -305,27 +296,25 @@ impl StdError for SharedError {
 
 impl Lease {
     /// The connection; `None` only after the lease was given back.
-    pub(crate) fn place(&mut self) -> Option<&mut Slot> {
-        self.place.as_mut()
+    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
     }
 
     /// Returns the connection to the pool for other requests.
     pub(crate) fn give_back(mut self) {
-        match self.place.take() {
-            Some(Slot::Http1(connection)) => {
+        match self.connection.take() {
+            Some(Connection::Http1(connection)) => {
                 self.pool.update(|state| state.idle.push((connection, Instant::now())));
             }
-            place @ Some(Slot::Http2(..)) => self.place = place,
-            None => {}
+            connection => self.connection = connection,
         }
     }
 
     /// Stops the connection from accepting new requests. Its current requests can finish.
-    pub(crate) fn retire(mut self) {
-        if let Some(Slot::Http2(id, _)) = self.place() {
-            let id = *id;
+    pub(crate) fn retire(self) {
+        if let Some(Connection::Http2(connection)) = &self.connection {
             self.pool.update(|state| {
-                for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {
+                for shared in state.shared.iter_mut().filter(|shared| shared.connection.is_same(connection)) {
                     shared.retired = true;
                 }
             });
@@ -337,15 +326,16 @@ impl Drop for Lease {
     /// Dropping a lease without giving it back closes an HTTP/1.1 connection, because its exchange may be incomplete.
     /// On HTTP/2 it only frees the stream.
     fn drop(&mut self) {
-        match self.place.take() {
-            Some(Slot::Http1(connection)) => {
+        match self.connection.take() {
+            Some(Connection::Http1(connection)) => {
                 drop(connection);
                 self.pool.update(|state| state.open -= 1);
             }
-            Some(Slot::Http2(id, connection)) => {
-                drop(connection);
+            Some(Connection::Http2(connection)) => {
                 self.pool.update(|state| {
-                    for shared in state.shared.iter_mut().filter(|shared| shared.id == id) {
+                    for shared in
+                        state.shared.iter_mut().filter(|shared| shared.connection.is_same(&connection))
+                    {
                         shared.in_flight -= 1;
                         shared.idle_since = Instant::now();
                     }

@@ -1,6 +1,5 @@
 //! Proxies: rules that choose one, and opening a tunnel through it.
 
-use core::error::Error as StdError;
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::pin;
@@ -17,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
-use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
+use crate::{Cause, Delivery, InvalidUrl, Origin, Phase, Scheme, TransportError};
 
 /// An HTTP proxy: host, port, and optionally a user name and a password.
 ///
@@ -147,39 +146,43 @@ fn authority(origin: &Origin) -> String {
 }
 
 impl FromStr for Proxy {
-    type Err = InvalidProxy;
+    type Err = InvalidUrl;
 
     /// Parses `http://proxy.example:3128`, `http://user:password@proxy.example:3128` or `proxy.example:3128`.
-    fn from_str(text: &str) -> Result<Self, InvalidProxy> {
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let bad_form =
+            InvalidUrl::new("it is not of the form `http://host:port` or `http://user:password@host:port`");
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         if !scheme.eq_ignore_ascii_case("http") {
-            return Err(InvalidProxy::Scheme);
+            return Err(InvalidUrl::new("only `http://` proxies are supported"));
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.matches('@').count() > 1
             || rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(['/', '?', '#', '\\']))
         {
-            return Err(InvalidProxy::Credentials);
+            return Err(InvalidUrl::new(
+                "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`, `#` as `%23`)",
+            ));
         }
         let url = format!("http://{rest}");
         let found =
             Matcher::builder().all(url).build().intercept(&Uri::from_static("https://origin.invalid/"));
-        let found = found.ok_or(InvalidProxy::Url)?;
+        let found = found.ok_or(bad_form)?;
         let host = found.uri().host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
         let written = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
         let port = match found.uri().port_u16() {
-            Some(0) => return Err(InvalidProxy::Url),
+            Some(0) => return Err(bad_form),
             Some(port) => port,
             // `http::Uri` parses `host:` and `host:99999` as a host without a port.
             None if written.rsplit_once(']').map_or(written, |(_, port)| port).contains(':') => {
-                return Err(InvalidProxy::Url);
+                return Err(bad_form);
             }
             None => 80,
         };
         if host.is_empty() || written.contains(['/', '?', '#']) {
-            return Err(InvalidProxy::Url);
+            return Err(bad_form);
         }
         Ok(Self { found, host, port })
     }
@@ -201,32 +204,6 @@ impl fmt::Debug for Proxy {
         f.debug_struct("Proxy").field("url", &self.to_string()).field("credentials", &credentials).finish()
     }
 }
-
-/// Why a text is not a [`Proxy`]. It does not contain the text, which may contain a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidProxy {
-    /// It does not begin with `http://`.
-    Scheme,
-    /// The user name or the password contains a character that must be percent-encoded.
-    Credentials,
-    /// It is not a URL with a host and a port.
-    Url,
-}
-
-impl fmt::Display for InvalidProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "only `http://` proxies are supported",
-            Self::Credentials => {
-                "its user and password must be percent-encoded (`@` as `%40`, `/` as `%2F`, `#` as `%23`)"
-            }
-            Self::Url => "it is not of the form `http://host:port` or `http://user:password@host:port`",
-        })
-    }
-}
-
-impl StdError for InvalidProxy {}
 
 /// Rules that choose a proxy for an origin, in the format of the usual environment variables.
 ///
@@ -250,7 +227,7 @@ impl ProxyRules {
     /// # Errors
     ///
     /// The first value that is not a proxy. Ignoring it would let requests bypass the proxy.
-    pub fn new(all: &str, http: &str, https: &str, no_proxy: &str) -> Result<Self, InvalidProxy> {
+    pub fn new(all: &str, http: &str, https: &str, no_proxy: &str) -> Result<Self, InvalidUrl> {
         let parse = |text: &str| match text.trim() {
             "" => Ok(None),
             text => text.parse::<Proxy>().map(Some),

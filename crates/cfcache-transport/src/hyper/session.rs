@@ -17,7 +17,7 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::hyper::deadline::{Deadline, Expired};
 use crate::hyper::failure::{self, NotProcessed};
@@ -35,7 +35,7 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 const LIMIT_UNKNOWN: usize = usize::MAX - 1;
 
 /// A connection that is ready for requests.
-pub(crate) enum Connected {
+pub(crate) enum Connection {
     Http1(Http1),
     Http2(Http2),
 }
@@ -46,8 +46,8 @@ pub(crate) struct Http1 {
     sender: Option<http1::SendRequest<Payload>>,
     ended: oneshot::Receiver<()>,
     link: Arc<Link>,
-    /// Closes the connection when dropped.
-    _driver: Driver,
+    /// The task that runs the connection. Dropping this closes the connection.
+    _driver: JoinSet<()>,
 }
 
 /// A handle to an HTTP/2 connection, which carries many requests.
@@ -58,16 +58,7 @@ pub(crate) struct Http2 {
     link: Arc<Link>,
 }
 
-/// The task that runs an HTTP/1.1 connection. Dropping this ends the connection.
-struct Driver(AbortHandle);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Connected {
+impl Connection {
     /// Starts HTTP on a stream. `changed` is called whenever a waiting request may find a free connection.
     pub(crate) async fn start(
         stream: Stream,
@@ -82,18 +73,14 @@ impl Connected {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await.map_err(fail)?;
                 let (end, ended) = oneshot::channel();
-                let task = tokio::spawn(async move {
+                let mut driver = JoinSet::new();
+                driver.spawn(async move {
                     // The request in flight gets the error; an idle connection has nothing to report.
                     drop(connection.await);
                     drop(end);
                     changed();
                 });
-                Ok(Self::Http1(Http1 {
-                    sender: Some(sender),
-                    ended,
-                    link,
-                    _driver: Driver(task.abort_handle()),
-                }))
+                Ok(Self::Http1(Http1 { sender: Some(sender), ended, link, _driver: driver }))
             }
             Protocol::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -150,6 +137,11 @@ impl Http1 {
 impl Http2 {
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.as_ref().is_none_or(http2::SendRequest::is_closed)
+    }
+
+    /// Returns whether both are handles to the same connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.link, &other.link)
     }
 
     /// The number of concurrent streams that the server allows; `None` until it has announced it.

@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::hyper::Roots;
 use crate::hyper::failure::{describe_io, links};
-use crate::hyper::tls::trust::{NoStore, SelfSigned, Trust};
+use crate::hyper::tls::trust::{Trust, TrustError};
 use crate::{Cause, Delivery, Origin, Phase, TransportError};
 
 /// A connection, with or without TLS.
@@ -152,7 +152,7 @@ pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls
 fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError {
     let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
     let described = match find(&*error) {
-        Some(error) => match NoStore::find(error) {
+        Some(error) => match TrustError::no_store(error) {
             Some(store) => fail(Cause::TrustStore, store.to_string()),
             None => {
                 let (cause, text) = describe(error);
@@ -227,7 +227,7 @@ fn describe_certificate(error: &CertificateError) -> String {
         }
         E::NotValidForName => "has a certificate that is not valid for this name".to_owned(),
         E::UnknownIssuer => "has a certificate from an authority that is not trusted here".to_owned(),
-        E::Other(error) if error.0.is::<SelfSigned>() => {
+        E::Other(error) if TrustError::is_self_signed(error) => {
             "has a self-signed certificate that is not trusted".to_owned()
         }
         E::Revoked => "has a certificate that was revoked".to_owned(),

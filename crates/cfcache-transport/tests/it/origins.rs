@@ -1,6 +1,6 @@
 //! Parsing of origins, and the rule that no token is sent unencrypted to another machine.
 
-use cfcache_transport::{BuildError, HyperTransport, InvalidOrigin, Origin, Proxy, Scheme};
+use cfcache_transport::{BuildError, HyperTransport, Origin, Proxy, Scheme};
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
 fn build(origin: &str) -> Result<HyperTransport, BuildError> {
@@ -86,25 +86,26 @@ fn origins_are_parsed_or_refused_with_a_reason() {
     let origin: Origin = "HTTPS://api.cloudflare.com".parse().unwrap();
     assert_eq!((origin.scheme(), origin.host(), origin.port()), (Scheme::Https, "api.cloudflare.com", 443));
     for (text, why) in [
-        ("api.cloudflare.com", InvalidOrigin::Scheme),
-        ("ftp://a", InvalidOrigin::Scheme),
-        ("https://user:password@a", InvalidOrigin::Credentials),
-        ("https://a/client/v4", InvalidOrigin::Path),
-        ("https://a/", InvalidOrigin::Path),
-        ("https://", InvalidOrigin::Host),
-        ("https://:1", InvalidOrigin::Host),
-        ("https://bücher.example", InvalidOrigin::Host),
-        ("https://[::1", InvalidOrigin::Host),
-        ("https://[::1]x", InvalidOrigin::Host),
-        ("https://[nonsense]", InvalidOrigin::Host),
-        ("https://a b", InvalidOrigin::Host),
-        ("https://a:0", InvalidOrigin::Port),
-        ("https://a:65536", InvalidOrigin::Port),
-        ("https://a:+80", InvalidOrigin::Port),
-        ("https://a:", InvalidOrigin::Port),
-        ("https://a:1:2", InvalidOrigin::Port),
+        ("api.cloudflare.com", "must begin with"),
+        ("ftp://a", "must begin with"),
+        ("https://user:password@a", "a user or a password"),
+        ("https://a/client/v4", "nothing may follow"),
+        ("https://a/", "nothing may follow"),
+        ("https://", "host is not"),
+        ("https://:1", "host is not"),
+        ("https://bücher.example", "host is not"),
+        ("https://[::1", "host is not"),
+        ("https://[::1]x", "host is not"),
+        ("https://[nonsense]", "host is not"),
+        ("https://a b", "host is not"),
+        ("https://a:0", "port is not"),
+        ("https://a:65536", "port is not"),
+        ("https://a:+80", "port is not"),
+        ("https://a:", "port is not"),
+        ("https://a:1:2", "port is not"),
     ] {
-        assert_eq!(text.parse::<Origin>(), Err(why), "{text}");
+        let error = text.parse::<Origin>().unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
     }
 }
 

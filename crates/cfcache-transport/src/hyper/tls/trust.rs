@@ -72,7 +72,7 @@ impl Trust {
         };
         self.public.get_or_init(read).as_ref().map_err(|error| {
             let roots = self.roots;
-            Error::Other(OtherError(Arc::new(NoStore { roots, source: error.clone() })))
+            Error::Other(OtherError(Arc::new(TrustError::NoStore { roots, source: error.clone() })))
         })
     }
 }
@@ -115,7 +115,7 @@ impl ServerCertVerifier for Trust {
         };
         let refusal = reason(private.and_then(Result::err), public);
         if is_unknown(&refusal) && intermediates.is_empty() && is_self_issued(end_entity) == Some(true) {
-            let reason = OtherError(Arc::new(SelfSigned));
+            let reason = OtherError(Arc::new(TrustError::SelfSigned));
             return Err(Error::InvalidCertificate(CertificateError::Other(reason)));
         }
         Err(refusal)
@@ -150,7 +150,7 @@ fn reason(private: Option<Error>, public: Error) -> Error {
     let says_nothing = match &public {
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
         // A user who names a private authority may have no other trust store.
-        _ => NoStore::find(&public).is_some(),
+        _ => TrustError::no_store(&public).is_some(),
     };
     private.filter(|_| says_nothing).unwrap_or(public)
 }
@@ -169,47 +169,48 @@ fn is_unknown(refusal: &Error) -> bool {
     matches!(reason, CertificateError::UnknownIssuer | CertificateError::Other(_))
 }
 
-/// The public root certificates cannot be read.
+/// The errors of [`Trust`] that rustls has no variant for.
 #[derive(Debug)]
-pub(super) struct NoStore {
-    roots: Roots,
-    source: Error,
+pub(super) enum TrustError {
+    /// The public root certificates cannot be read.
+    NoStore { roots: Roots, source: Error },
+    /// The certificate is its own issuer.
+    SelfSigned,
 }
 
-impl NoStore {
-    /// Returns it, if that is what an error is.
-    pub(super) fn find(error: &Error) -> Option<&Self> {
+impl TrustError {
+    /// Returns the error if the public root certificates cannot be read.
+    pub(super) fn no_store(error: &Error) -> Option<&Self> {
         let Error::Other(other) = error else { return None };
-        other.0.downcast_ref()
+        other.0.downcast_ref().filter(|error| matches!(error, Self::NoStore { .. }))
+    }
+
+    /// Returns whether a certificate was refused because it is its own issuer.
+    pub(super) fn is_self_signed(error: &OtherError) -> bool {
+        matches!(error.0.downcast_ref(), Some(Self::SelfSigned))
     }
 }
 
-impl fmt::Display for NoStore {
+impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.roots {
-            Roots::Platform => "the platform's store of trusted certificates cannot be used",
-            Roots::Bundled => "the bundled trusted certificates cannot be used",
+        f.write_str(match self {
+            Self::NoStore { roots: Roots::Platform, .. } => {
+                "the platform's store of trusted certificates cannot be used"
+            }
+            Self::NoStore { roots: Roots::Bundled, .. } => "the bundled trusted certificates cannot be used",
+            Self::SelfSigned => "self-signed certificate",
         })
     }
 }
 
-impl StdError for NoStore {
+impl StdError for TrustError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
+        match self {
+            Self::NoStore { source, .. } => Some(source),
+            Self::SelfSigned => None,
+        }
     }
 }
-
-/// The certificate is its own issuer.
-#[derive(Debug)]
-pub(super) struct SelfSigned;
-
-impl fmt::Display for SelfSigned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("self-signed certificate")
-    }
-}
-
-impl StdError for SelfSigned {}
 
 /// Returns whether a certificate names itself as its issuer; `None` where it cannot be read.
 ///
@@ -259,8 +260,10 @@ mod tests {
         let expired = || Error::InvalidCertificate(CertificateError::Expired);
         let revoked = || Error::InvalidCertificate(CertificateError::Revoked);
         let source = Error::General("empty".to_owned());
-        let no_store =
-            || Error::Other(OtherError(Arc::new(NoStore { roots: Roots::Platform, source: source.clone() })));
+        let no_store = || {
+            let error = TrustError::NoStore { roots: Roots::Platform, source: source.clone() };
+            Error::Other(OtherError(Arc::new(error)))
+        };
         for (private, public, expected) in [
             (None, unknown(), "UnknownIssuer"),
             (None, no_store(), "NoStore"),
