@@ -2,11 +2,11 @@
 
 use core::future::poll_fn;
 use core::pin::pin;
-use core::task::Poll;
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, encode};
+use bytes::Bytes;
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, Parts, encode};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::Entry;
 use cfcache_model::verdict::{Answer, ReadReply};
@@ -24,8 +24,9 @@ use crate::engine::{
 };
 use crate::error::{Error, ErrorCause};
 use crate::event::{Event, Observer, Outcome, RecordError, Recording};
-use crate::exchange::{PreparedRequest, Try};
+use crate::exchange::Try;
 use crate::scope::PurgeScope;
+use crate::stream::stream_fn;
 use crate::summary::Summary;
 use crate::trace::RequestSpan;
 
@@ -91,9 +92,8 @@ impl Client {
         observer: &mut impl Observer,
     ) -> Result<Answer<E::Reply>, Error> {
         let (descriptor, cost) = (request.descriptor(), request.cost());
-        let prepared = PreparedRequest::new(encode(request));
         let mut reply: Option<E::Reply> = None;
-        let answer = self.ask(descriptor, cost, prepared, &mut reply, observer).await?;
+        let answer = self.ask(descriptor, cost, encode(request), &mut reply, observer).await?;
         Ok(answer.with_result(reply.expect("what was answered was read")))
     }
 
@@ -102,10 +102,12 @@ impl Client {
         &self,
         descriptor: &'static Descriptor,
         cost: Cost,
-        prepared: PreparedRequest,
+        mut parts: Parts,
         reply: &mut (dyn ReadReply + Send),
         observer: &mut impl Observer,
     ) -> Result<Answer<()>, Error> {
+        // Attempts share the body.
+        let body = parts.body.take().map(Bytes::from);
         let mut last_wait = None;
         let mut unclear = false;
         let mut summary = Summary { items: 1, ..Summary::default() };
@@ -118,7 +120,7 @@ impl Client {
             match scheduler.poll(now) {
                 Step::Send(ticket) => {
                     let operation = Operation::new(descriptor.name).with_attempt(scheduler.attempt(ticket));
-                    let message = match self.codec.request(&prepared.parts, prepared.body.clone()) {
+                    let message = match self.codec.request(&parts, body.clone()) {
                         Ok(message) => message,
                         Err(error) => return Err(Error::new(descriptor, ErrorCause::Unwritable(error))),
                     };
@@ -133,7 +135,8 @@ impl Client {
                         endpoint: descriptor,
                         codec: &self.codec,
                         limiter: &*self.limiter,
-                        prepared: &prepared,
+                        parts: &parts,
+                        body_bytes: body.as_ref().map_or(0, Bytes::len),
                         operation: &operation,
                         elapsed: now.saturating_sub(sent),
                     };
@@ -392,24 +395,4 @@ impl<O: Observer> Observer for Borrowed<'_, O> {
     fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         self.observer.record(outcome)
     }
-}
-
-/// Creates a stream from a poll function.
-fn stream_fn<T>(poll: impl FnMut(&mut core::task::Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
-    struct StreamFn<F>(F);
-
-    impl<F> Unpin for StreamFn<F> {}
-
-    impl<T, F: FnMut(&mut core::task::Context<'_>) -> Poll<Option<T>>> Stream for StreamFn<F> {
-        type Item = T;
-
-        fn poll_next(
-            mut self: core::pin::Pin<&mut Self>,
-            context: &mut core::task::Context<'_>,
-        ) -> Poll<Option<T>> {
-            (self.0)(context)
-        }
-    }
-
-    StreamFn(poll)
 }

@@ -37,7 +37,6 @@ mod backoff;
 mod bucket;
 mod job;
 mod limiter;
-mod quota;
 mod scheduler;
 mod sliding_window;
 

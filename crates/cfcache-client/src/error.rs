@@ -4,8 +4,8 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
+use cfcache_model::Kind;
 use cfcache_model::endpoint::{Descriptor, Method};
-use cfcache_model::plan::InvalidBatch;
 use cfcache_model::verdict::{ApiFailure, Class};
 use cfcache_transport::{Delivery, TransportError};
 
@@ -47,7 +47,12 @@ pub enum ErrorCause {
     /// It could not be encoded as a request.
     Unwritable(http::Error),
     /// Its kind differs from that of its scope.
-    Misplaced(InvalidBatch),
+    Misplaced {
+        /// The kind of the scope.
+        expected: Kind,
+        /// The kind of the entry.
+        found: Kind,
+    },
     /// The API accepted it, but [`Observer::record`](crate::Observer::record) could not record that.
     Unrecorded(Box<dyn StdError + Send + Sync>),
 }
@@ -92,7 +97,7 @@ impl Error {
             ErrorCause::Stopped(Stop::SameRefusal) => ErrorKind::Refused,
             ErrorCause::Stopped(Stop::Observer) | ErrorCause::Unrecorded(_) => ErrorKind::Unrecorded,
             ErrorCause::Stopped(_) => ErrorKind::Unreachable,
-            ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => ErrorKind::Refused,
+            ErrorCause::Unwritable(_) | ErrorCause::Misplaced { .. } => ErrorKind::Refused,
         }
     }
 
@@ -110,7 +115,7 @@ impl Error {
             ErrorCause::Answer(failure) => failure.may_be_processed,
             ErrorCause::Transport(error) => error.delivery() != Delivery::NotSent,
             ErrorCause::Unrecorded(_) => true,
-            ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced(_) => false,
+            ErrorCause::Stopped(_) | ErrorCause::Unwritable(_) | ErrorCause::Misplaced { .. } => false,
         };
         self.endpoint.method != Method::Get && (self.unclear || is_left_open())
     }
@@ -161,7 +166,9 @@ impl fmt::Display for ErrorCause {
             Self::Transport(error) => write!(f, "{error}"),
             Self::Stopped(stop) => write!(f, "{stop}"),
             Self::Unwritable(_) => f.write_str("it cannot be encoded as a request"),
-            Self::Misplaced(invalid) => write!(f, "{invalid}"),
+            Self::Misplaced { expected, found } => {
+                write!(f, "`{expected}` and `{found}` do not go into one request")
+            }
             Self::Unrecorded(_) => f.write_str("accepted by the API, but that could not be recorded"),
         }
     }
@@ -174,7 +181,7 @@ impl StdError for Error {
             ErrorCause::Transport(error) => error.source(),
             ErrorCause::Unwritable(error) => Some(error),
             ErrorCause::Unrecorded(error) => Some(error.as_ref()),
-            ErrorCause::Answer(_) | ErrorCause::Stopped(_) | ErrorCause::Misplaced(_) => None,
+            ErrorCause::Answer(_) | ErrorCause::Stopped(_) | ErrorCause::Misplaced { .. } => None,
         }
     }
 }

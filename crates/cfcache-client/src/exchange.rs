@@ -17,19 +17,6 @@ use crate::event::{Event, Exchange, Observer};
 use crate::rate_headers::RateHeaders;
 use crate::summary::Summary;
 
-/// A request whose body is shared between attempts.
-pub(crate) struct PreparedRequest {
-    pub(crate) parts: Parts,
-    pub(crate) body: Option<Bytes>,
-}
-
-impl PreparedRequest {
-    pub(crate) fn new(mut parts: Parts) -> Self {
-        let body = parts.body.take().map(Bytes::from);
-        Self { parts, body }
-    }
-}
-
 /// A parsed response: the result for the engine, and the reply for the caller.
 pub(crate) struct ParsedResponse {
     pub(crate) attempt: AttemptResult,
@@ -50,7 +37,10 @@ pub(crate) struct Try<'a> {
     pub(crate) endpoint: &'static Descriptor,
     pub(crate) codec: &'a Codec,
     pub(crate) limiter: &'a dyn Limiter,
-    pub(crate) prepared: &'a PreparedRequest,
+    /// The method and path.
+    pub(crate) parts: &'a Parts,
+    /// The size of the body.
+    pub(crate) body_bytes: usize,
     pub(crate) operation: &'a Operation,
     pub(crate) elapsed: Duration,
 }
@@ -141,10 +131,10 @@ impl Try<'_> {
         summary.rate_limited += u64::from(rate_limited);
         observer.on(Event::Exchange(Exchange {
             operation: self.operation,
-            method: self.prepared.parts.method.as_str(),
-            path: &self.codec.path(&self.prepared.parts),
+            method: self.parts.method.as_str(),
+            path: &self.codec.path(self.parts),
             codec: self.codec,
-            body_bytes: self.prepared.body.as_ref().map_or(0, Bytes::len),
+            body_bytes: self.body_bytes,
             elapsed: self.elapsed,
             result,
             redactor,

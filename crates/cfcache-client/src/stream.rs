@@ -15,24 +15,31 @@ pub fn entries<I>(targets: I) -> impl Stream<Item = Vec<Entry>>
 where
     I: IntoIterator<Item: Into<Entry>, IntoIter: Unpin>,
 {
-    EntryChunks(targets.into_iter())
+    let mut targets = targets.into_iter();
+    stream_fn(move |_| {
+        // An iterator may not know its length.
+        let mut chunk: Vec<Entry> = Vec::with_capacity(CHUNK);
+        chunk.extend(targets.by_ref().take(CHUNK).map(Into::into));
+        Poll::Ready((!chunk.is_empty()).then_some(chunk))
+    })
 }
 
 /// The number of entries that are taken from an iterator at once, which is usually one request.
 const CHUNK: usize = 100;
 
-struct EntryChunks<I>(I);
+/// Creates a stream from a poll function.
+pub(crate) fn stream_fn<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
+    struct StreamFn<F>(F);
 
-impl<I> Stream for EntryChunks<I>
-where
-    I: Iterator<Item: Into<Entry>> + Unpin,
-{
-    type Item = Vec<Entry>;
+    impl<F> Unpin for StreamFn<F> {}
 
-    fn poll_next(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-        // An iterator may not know its length.
-        let mut chunk: Vec<Entry> = Vec::with_capacity(CHUNK);
-        chunk.extend(self.0.by_ref().take(CHUNK).map(Into::into));
-        Poll::Ready((!chunk.is_empty()).then_some(chunk))
+    impl<T, F: FnMut(&mut Context<'_>) -> Poll<Option<T>>> Stream for StreamFn<F> {
+        type Item = T;
+
+        fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+            (self.0)(context)
+        }
     }
+
+    StreamFn(poll)
 }

@@ -10,8 +10,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cfcache_model::diagnose;
-use cfcache_model::plan::{BatchLimits, DUPLICATE_WINDOW, Planner};
+use cfcache_model::plan::{BatchLimits, DUPLICATE_WINDOW, Entry, Planner};
 use cfcache_model::{Kind, Plan, PurgeBody};
 use criterion::{Bencher, Criterion, Throughput};
 
@@ -54,7 +53,7 @@ impl Input {
 fn one_batch(planner: &mut Planner, input: &mut Input, warnings: &mut u64) -> String {
     let mut entries = Vec::with_capacity(BATCH);
     while entries.len() < BATCH {
-        entries.push(diagnose::read(Kind::Files, input.next(), &mut |_| *warnings += 1).unwrap());
+        entries.push(Entry::parse(Kind::Files, input.next(), &mut |_| *warnings += 1).unwrap());
     }
     let batch = planner.push_all(entries).unwrap().batches.pop().unwrap();
     PurgeBody::Batch(batch).to_json()

@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::InvalidInput;
 use crate::endpoint::Cost;
-use crate::plan::{Batch, InvalidBatch};
+use crate::plan::Batch;
 use crate::target::file::RawObject;
 use crate::target::{File, Kind, PurgeUrl, Target};
 use crate::text::quote;
@@ -45,8 +45,8 @@ impl PurgeBody {
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch`] if there is no target (which does not mean "everything"), or if the kinds differ.
-    pub fn from_targets<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
+    /// [`InvalidInput`] if there is no target (which does not mean "everything"), or if the kinds differ.
+    pub fn from_targets<T: Into<Target>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidInput> {
         Batch::from_targets(targets.into_iter().map(Into::into)).map(Self::Batch)
     }
 

@@ -12,7 +12,6 @@
 //! - [`verdict`]: the meaning of a response, from its status and body
 //! - [`catalog`]: the API's error codes, their meaning, and what to do about them
 //! - [`date`]: dates as the API writes them
-//! - [`diagnose`]: checks a whole list and returns the valid entries and *all* complaints
 //!
 //! One rule decides how doubtful input is handled: **refuse what is documented to fail, warn about what is documented
 //! to have an unexpected effect, and pass everything else through unchanged.** A URL is never rewritten, because its
@@ -40,7 +39,6 @@ pub mod body;
 mod bytes;
 pub mod catalog;
 pub mod date;
-pub mod diagnose;
 pub mod endpoint;
 pub mod envelope;
 pub mod id;

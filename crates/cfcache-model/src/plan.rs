@@ -7,10 +7,11 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::InvalidInput;
 use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
 use crate::plan::unsent::UnsentKeys;
 use crate::plan::window::{FingerprintWindow, fingerprint};
-use crate::target::{Kind, Target};
+use crate::target::{Kind, Target, Warning};
 
 /// The maximum number of distinct entries that a planner remembers to find duplicates.
 pub const DUPLICATE_WINDOW: usize = 1_000_000;
@@ -36,6 +37,17 @@ impl Entry {
     pub fn new(target: Target, given: &str) -> Self {
         let given = (*target.text() != *given).then(|| given.into());
         Self { target, ordinal: 0, tag: 0, given }
+    }
+
+    /// Parses an entry, and reports every warning about it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if the entry is refused.
+    pub fn parse(kind: Kind, given: &str, warn: &mut dyn FnMut(Warning)) -> Result<Self, InvalidInput> {
+        let target = Target::parse(kind, given)?;
+        target.warnings(warn);
+        Ok(Self::new(target, given))
     }
 
     /// Sets the caller's tag, such as the key of a database row.
@@ -77,12 +89,15 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch`] if there is no target, or if the kinds differ.
-    pub fn from_targets<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidBatch> {
+    /// [`InvalidInput`] if there is no target, or if the kinds differ.
+    pub fn from_targets<T: Into<Entry>>(targets: impl IntoIterator<Item = T>) -> Result<Self, InvalidInput> {
         let entries: Vec<Entry> = targets.into_iter().map(Into::into).collect();
-        let kind = entries.first().ok_or(InvalidBatch::Empty)?.target.kind();
+        let Some(first) = entries.first() else {
+            return Err(InvalidInput::new("there is nothing to purge: the list is empty"));
+        };
+        let kind = first.target.kind();
         match entries.iter().map(|entry| entry.target.kind()).find(|other| *other != kind) {
-            Some(second) => Err(InvalidBatch::Mixed { first: kind, second }),
+            Some(second) => Err(mixed(kind, second)),
             None => Ok(Self { kind, entries }),
         }
     }
@@ -119,21 +134,10 @@ impl Batch {
     }
 }
 
-/// Why targets do not form a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidBatch {
-    /// There is no target. This does not mean everything.
-    #[error("there is nothing to purge: the list is empty")]
-    Empty,
-    /// There are two kinds, but a request has only one.
-    #[error("`{first}` and `{second}` do not go into one request")]
-    Mixed {
-        /// The kind of the first target.
-        first: Kind,
-        /// Another kind.
-        second: Kind,
-    },
+/// The error for targets of two kinds, because a request has only one.
+#[cold]
+fn mixed(first: Kind, second: Kind) -> InvalidInput {
+    InvalidInput::new(alloc::format!("`{first}` and `{second}` do not go into one request"))
 }
 
 /// The maximum size of a batch.
@@ -286,10 +290,10 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch::Mixed`] if its kind differs from the planner's.
-    pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidBatch> {
+    /// [`InvalidInput`] if its kind differs from the planner's.
+    pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidInput> {
         let mut entry = entry.into();
-        self.check(&entry)?;
+        self.check(core::slice::from_ref(&entry))?;
         let is_new = self.seen.insert(&entry.target);
         entry.ordinal = self.pushed;
         self.pushed += 1;
@@ -301,11 +305,11 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// [`InvalidBatch::Mixed`] if the kind of one differs from the planner's. None of them is added in this case.
+    /// [`InvalidInput`] if the kind of one differs from the planner's. None of them is added in this case.
     // If it were inlined in a binary that is optimized for size, callers would move each entry byte by byte.
     #[inline(never)]
-    pub fn push_all(&mut self, mut entries: Vec<Entry>) -> Result<Planned, InvalidBatch> {
-        entries.iter().try_for_each(|entry| self.check(entry))?;
+    pub fn push_all(&mut self, mut entries: Vec<Entry>) -> Result<Planned, InvalidInput> {
+        self.check(&entries)?;
         let are_new = self.seen.insert_all(&entries);
         let mut planned = Planned::default();
         for entry in &mut entries {
@@ -325,10 +329,10 @@ impl Planner {
         Ok(planned)
     }
 
-    fn check(&self, entry: &Entry) -> Result<(), InvalidBatch> {
-        match entry.target.kind() {
-            kind if kind == self.kind => Ok(()),
-            second => Err(InvalidBatch::Mixed { first: self.kind, second }),
+    fn check(&self, entries: &[Entry]) -> Result<(), InvalidInput> {
+        match entries.iter().map(|entry| entry.target.kind()).find(|other| *other != self.kind) {
+            Some(second) => Err(mixed(self.kind, second)),
+            None => Ok(()),
         }
     }
 

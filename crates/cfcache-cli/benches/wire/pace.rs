@@ -8,7 +8,7 @@ use cfcache_emulator::Config;
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::{BatchLimits, Entry};
-use cfcache_model::{Kind, Plan, diagnose};
+use cfcache_model::{Kind, Plan};
 use tokio::time::Instant;
 
 use crate::server::Server;
@@ -109,7 +109,7 @@ impl Case {
                 Kind::Files => format!("https://www.example.com/{number}"),
                 _ => format!("tag-{number}"),
             };
-            diagnose::read(self.kind, &text, &mut |_| {}).unwrap()
+            Entry::parse(self.kind, &text, &mut |_| {}).unwrap()
         };
         (0..self.items()).map(entry).collect()
     }

@@ -12,8 +12,8 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{PurgeScope, entries};
 use cfcache_emulator::Config;
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::BatchLimits;
-use cfcache_model::{Kind, Plan, diagnose};
+use cfcache_model::plan::{BatchLimits, Entry};
+use cfcache_model::{Kind, Plan};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -201,7 +201,7 @@ fn library(server: &Server, version: Version, list: &str) -> Duration {
             Version::Http1 => builder,
             Version::Http2 => builder.with_http2_prior_knowledge(),
         });
-        let entry = |line| diagnose::read(Kind::Files, line, &mut |_| {}).unwrap();
+        let entry = |line| Entry::parse(Kind::Files, line, &mut |_| {}).unwrap();
         let run = PurgeScope::new(Action::Purge, zone(), Kind::Files, BatchLimits::new(BATCH));
         let input = entries(list.lines().map(entry));
         let tally = client.run(&run, input, core::future::pending(), &mut ()).await;

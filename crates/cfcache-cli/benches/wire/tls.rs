@@ -8,8 +8,8 @@ use std::sync::Arc;
 use cfcache_client::engine::Policy;
 use cfcache_client::{PurgeScope, entries};
 use cfcache_model::endpoint::Action;
-use cfcache_model::plan::BatchLimits;
-use cfcache_model::{Kind, diagnose};
+use cfcache_model::plan::{BatchLimits, Entry};
+use cfcache_model::Kind;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -109,7 +109,7 @@ fn send(server: &Server, identity: &Identity, list: &str) -> Duration {
         policy.limits = None;
         let client =
             client(&server.base(), policy, |builder| builder.with_ca_pem(identity.authority.as_bytes()));
-        let entry = |line| diagnose::read(Kind::Files, line, &mut |_| {}).unwrap();
+        let entry = |line| Entry::parse(Kind::Files, line, &mut |_| {}).unwrap();
         let run = PurgeScope::new(Action::Purge, zone(), Kind::Files, BatchLimits::new(BATCH));
         let input = entries(list.lines().map(entry));
         let begun = Instant::now();

@@ -2,9 +2,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, Purged, encode};
-use cfcache_model::plan::{Batch, Entry, InvalidBatch, Planner};
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, Parts, Purged, encode};
+use cfcache_model::plan::{Batch, Entry, Planner};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Operation, Request, Response, TransportError};
 
@@ -12,7 +13,7 @@ use crate::codec::Codec;
 use crate::engine::{AttemptResult, Decision, Ended, Limiter, Policy, Reason, Scheduler, Step, Stop, Ticket};
 use crate::error::{Error, ErrorCause, ErrorKind};
 use crate::event::{Event, Observer, Outcome, RecordError, Recording};
-use crate::exchange::{PreparedRequest, Try};
+use crate::exchange::Try;
 use crate::scope::PurgeScope;
 use crate::summary::Summary;
 
@@ -98,7 +99,7 @@ struct ScopeState {
     scope: PurgeScope,
     descriptor: &'static Descriptor,
     /// The method and path of all requests.
-    path: cfcache_model::endpoint::Parts,
+    path: Parts,
     /// The batches are boxed because the scheduler moves them at each step.
     scheduler: Scheduler<Box<PendingBatch>>,
     planner: Planner,
@@ -117,7 +118,8 @@ struct PendingBatch {
     /// The planner's identifier of the batch; `None` once it was sent.
     first_ordinal: Option<u64>,
     body: PurgeBody,
-    prepared: PreparedRequest,
+    /// The encoded body, which attempts share.
+    json: Bytes,
     /// The result of the last attempt.
     last_try: Option<ErrorCause>,
     /// Whether an attempt, of it or of the batch that it is a part of, ended without saying whether it was done.
@@ -143,9 +145,11 @@ impl<O: Observer> PurgeJob<O> {
         let new = |scope: PurgeScope| {
             let empty = PurgeBody::Everything;
             let request = scope.request(&empty);
+            let mut path = encode(&request);
+            path.body = None;
             ScopeState {
                 descriptor: request.descriptor(),
-                path: PreparedRequest::new(encode(&request)).parts,
+                path,
                 scheduler: Scheduler::with_limiter(policy.clone(), Arc::clone(&limiter)),
                 planner: Planner::new(scope.kind, scope.limits).with_dedupe(scope.dedupe),
                 pending_since: None,
@@ -282,25 +286,26 @@ impl<O: Observer> PurgeJob<O> {
                 return JobStep::Wait { until: None, wants_input: false };
             }
             match self.next(now) {
-                Next::Send(scope, ticket) => match self.prepare(now, scope, ticket) {
+                Some((scope, Step::Send(ticket))) => match self.prepare(now, scope, ticket) {
                     Some(step) => return step,
                     None => continue,
                 },
                 // A scope was stopped.
-                Next::Changed => {}
-                Next::Wait(until, reason) => {
+                None => {}
+                Some((_, Step::Wait { until, reason, .. })) => {
                     self.tell_wait(now, until, reason);
                     let until = until.into_iter().chain(flush_at).min();
                     return JobStep::Wait { until, wants_input };
                 }
-                Next::Done if self.unrecorded.is_empty() => return JobStep::Done,
-                Next::Done => return JobStep::Wait { until: None, wants_input: false },
+                Some((_, Step::Done)) if self.unrecorded.is_empty() => return JobStep::Done,
+                Some((_, Step::Done)) => return JobStep::Wait { until: None, wants_input: false },
             }
         }
     }
 
-    /// Asks the scopes for their next step, starting with the one whose turn it is.
-    fn next(&mut self, now: Duration) -> Next {
+    /// Asks the scopes for their next step, starting with the one whose turn it is. Returns the scope that sends, and
+    /// the combined step of all scopes; `None` if a scope was stopped.
+    fn next(&mut self, now: Duration) -> Option<(usize, Step)> {
         let mut first: Option<(Option<Duration>, Reason)> = None;
         let mut is_done = true;
         // If a scope waits for tokens of a bucket, no other scope may take tokens from it.
@@ -320,12 +325,12 @@ impl<O: Observer> PurgeJob<O> {
                 if let Some(stop) = scheduler.stopped() {
                     self.stop(stop);
                 }
-                return Next::Changed;
+                return None;
             }
             match step {
-                Step::Send(ticket) => {
+                Step::Send(_) => {
                     self.turn = (scope + 1) % self.scopes.len();
-                    return Next::Send(scope, ticket);
+                    return Some((scope, step));
                 }
                 Step::Wait { until, reason, .. } => {
                     is_done = false;
@@ -344,10 +349,10 @@ impl<O: Observer> PurgeJob<O> {
             }
         }
         if is_done {
-            return Next::Done;
+            return Some((self.turn, Step::Done));
         }
         let (until, reason) = first.unwrap_or((None, Reason::Event));
-        Next::Wait(until, reason)
+        Some((self.turn, Step::Wait { until, wants_input: false, reason }))
     }
 
     fn is_stopped(&self) -> bool {
@@ -419,9 +424,8 @@ impl<O: Observer> PurgeJob<O> {
     /// reported.
     fn refuse(&mut self, scope: usize, entry: Entry) {
         let state = &mut self.scopes[scope];
-        let (first, second) = (state.scope.kind, entry.target.kind());
+        let cause = ErrorCause::Misplaced { expected: state.scope.kind, found: entry.target.kind() };
         let Ok(batch) = Batch::from_targets([entry]) else { return };
-        let cause = ErrorCause::Misplaced(InvalidBatch::Mixed { first, second });
         let result = Err(Error::new(state.descriptor, cause));
         let number = state.number();
         self.complete(Outcome { scope, number, batch, attempts: 0, elapsed: Duration::ZERO, result });
@@ -437,7 +441,7 @@ impl<O: Observer> PurgeJob<O> {
         let first_ordinal = pending.first_ordinal.take();
         let operation =
             Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
-        let message = self.codec.request(&pending.prepared.parts, pending.prepared.body.clone());
+        let message = self.codec.request(&state.path, Some(pending.json.clone()));
         first_ordinal.into_iter().for_each(|first| state.planner.sent(first));
         match message {
             Ok(message) => {
@@ -478,7 +482,8 @@ impl<O: Observer> PurgeJob<O> {
             endpoint: state.descriptor,
             codec: &self.codec,
             limiter: &*self.limiter,
-            prepared: &pending.prepared,
+            parts: &state.path,
+            body_bytes: pending.json.len(),
             operation: &operation,
             elapsed: now.saturating_sub(sent),
         };
@@ -705,14 +710,6 @@ impl<O: Observer> PurgeJob<O> {
     }
 }
 
-/// The combined next step of all scopes.
-enum Next {
-    Send(usize, Ticket),
-    Wait(Option<Duration>, Reason),
-    Changed,
-    Done,
-}
-
 /// The index of the limiter's bucket that a request uses.
 fn bucket_number(cost: Cost) -> usize {
     usize::from(matches!(cost, Cost::Urls(_)))
@@ -727,11 +724,10 @@ impl ScopeState {
     fn pack(&mut self, batch: Batch) -> (Cost, Box<PendingBatch>) {
         let number = self.number();
         let body = PurgeBody::Batch(batch);
-        let prepared =
-            PreparedRequest { parts: self.path.clone(), body: Some(bytes::Bytes::from(body.to_json())) };
+        let json = Bytes::from(body.to_json());
         let cost = body.cost();
         let pending =
-            PendingBatch { number, first_ordinal: None, body, prepared, last_try: None, unclear: false };
+            PendingBatch { number, first_ordinal: None, body, json, last_try: None, unclear: false };
         (cost, Box::new(pending))
     }
 

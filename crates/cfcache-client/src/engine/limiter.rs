@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cfcache_model::endpoint::Cost;
 use cfcache_model::limits::{GLOBAL, PurgeLimits, Rate};
 
-use crate::engine::backoff::{Backoff, Random, entropy};
+use crate::engine::backoff::{Backoff, entropy, random};
 use crate::engine::bucket::Bucket;
 use crate::engine::sliding_window::SlidingWindow;
 use crate::engine::{AttemptResult, Policy, Reason};
@@ -128,7 +128,8 @@ struct LimiterState {
     /// The last wait that was chosen because the server did not specify one.
     last_guess: Option<Duration>,
     backoff: Backoff,
-    random: Random,
+    /// The state of the random numbers for jitter.
+    random: u64,
     version: u64,
     wakers: Vec<Waker>,
 }
@@ -152,7 +153,7 @@ impl RateLimiter {
             hold: (Duration::ZERO, Duration::ZERO),
             last_guess: None,
             backoff: Backoff::new(policy.backoff_base, policy.backoff_cap),
-            random: Random(policy.seed.unwrap_or_else(entropy)),
+            random: policy.seed.unwrap_or_else(entropy),
             version: 0,
             wakers: Vec::new(),
         };
@@ -234,7 +235,7 @@ impl Limiter for RateLimiter {
     }
 
     fn random(&self) -> u64 {
-        self.state().random.next()
+        random(&mut self.state().random)
     }
 
     fn time_for(&self, now: Duration, cost: Cost, requests: u64) -> Duration {
@@ -378,7 +379,7 @@ impl LimiterState {
         if !held_at.is_zero() && sent <= held_at {
             return now;
         }
-        let guess = self.backoff.decorrelated(self.last_guess, self.random.next());
+        let guess = self.backoff.decorrelated(self.last_guess, random(&mut self.random));
         self.last_guess = Some(guess);
         now.saturating_add(guess)
     }

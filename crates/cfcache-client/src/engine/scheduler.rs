@@ -7,12 +7,23 @@ use cfcache_transport::Delivery;
 
 use crate::engine::backoff::Backoff;
 use crate::engine::limiter::{Limiter, RateLimiter};
-use crate::engine::quota::Quota;
 use crate::engine::{AttemptResult, Denied, Policy, Reason, Stop};
 
 /// How many times a request may be refused because of the rate while others are accepted; after that, the rate is not
 /// the reason.
 const MAX_REFUSALS: u32 = 50;
+
+/// The number of failed attempts without a success after which a run can be stopped.
+///
+/// A retry may help one request, but not if every request fails: then the API or the connection is down, and a run of a
+/// hundred thousand requests has to stop soon instead of failing each of them slowly. Reaching this number alone stops
+/// nothing, because a short outage affects everything in flight at once; the run stops with the first request that fails
+/// after *all* of its attempts.
+const MAX_FAILURES: u32 = 100;
+
+/// The number of failed attempts that a success compensates: enough for a server that fails nine times out of ten. A
+/// refusal by a server that works is a success here.
+const FAILURES_PER_SUCCESS: u32 = 10;
 
 /// Identifies a request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +85,8 @@ pub struct Ended<R> {
 pub struct Scheduler<R> {
     policy: Policy,
     limiter: Arc<dyn Limiter>,
-    quota: Quota,
+    /// How many more attempts may fail before the run stops with the next request that fails after all of its attempts.
+    failures_left: u32,
     queued: VecDeque<ScheduledRequest<R>>,
     /// Requests that wait for another attempt, the earliest first.
     retries: BTreeMap<(Duration, u64), ScheduledRequest<R>>,
@@ -144,7 +156,7 @@ impl<R> Scheduler<R> {
         Self {
             policy,
             limiter,
-            quota: Quota::new(),
+            failures_left: MAX_FAILURES,
             queued: VecDeque::new(),
             retries: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -352,7 +364,7 @@ impl<R> Scheduler<R> {
         }
         let tries = task.failures.saturating_add(task.stalled);
         if tries > self.policy.max_retries || task.refusals > MAX_REFUSALS {
-            if self.quota.is_spent() {
+            if self.failures_left == 0 {
                 self.stop(Stop::NothingSucceeds);
             }
             return Decision::Ended(task.end(now));
@@ -370,7 +382,7 @@ impl<R> Scheduler<R> {
             // A request that was refused for its content was accepted by the rate limit.
             AttemptResult::Done | AttemptResult::Refused => {
                 self.passed += 1;
-                self.quota.refund();
+                self.failures_left = (self.failures_left + FAILURES_PER_SUCCESS).min(MAX_FAILURES);
                 self.refused_since = None;
             }
             AttemptResult::RateLimited { .. } => {
@@ -378,7 +390,7 @@ impl<R> Scheduler<R> {
                 task.stalled = if task.passed == self.passed { task.stalled.saturating_add(1) } else { 1 };
             }
             AttemptResult::Unavailable { .. } | AttemptResult::Unclear | AttemptResult::Lost { .. } => {
-                self.quota.pay();
+                self.failures_left = self.failures_left.saturating_sub(1);
                 task.failures = task.failures.saturating_add(1);
                 task.unclear |= match result {
                     AttemptResult::Lost { delivery, .. } => delivery != Delivery::NotSent,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use cfcache_model::diagnose::{self, Problem, diagnose};
 use cfcache_model::id::AccountId;
+use cfcache_model::plan::Entry;
 use cfcache_model::target::{CacheKeyHeader, File, Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, SharedText, ZoneId};
 use proptest::prelude::*;
@@ -374,7 +374,7 @@ fn warns_about_unusual_targets() {
         writeln!(shown, "## {kind}\n").unwrap();
         for entry in *entries {
             let mut warnings = Vec::new();
-            let read = diagnose::read(*kind, entry, &mut |warning| warnings.push(warning)).unwrap();
+            let read = Entry::parse(*kind, entry, &mut |warning| warnings.push(warning)).unwrap();
             assert_eq!(read.given(), *entry);
             writeln!(shown, "[{}] {}", entry.escape_debug(), warnings.len()).unwrap();
             for warning in warnings {
@@ -383,15 +383,6 @@ fn warns_about_unusual_targets() {
         }
     }
     insta::assert_snapshot!(shown);
-}
-
-#[test]
-fn reports_all_invalid_entries_of_a_list() {
-    let list = ["a", "b c", "", "d"];
-    let (good, complaints) = diagnose(Kind::Tags, (1..).zip(list));
-    assert_eq!(good.iter().map(|entry| entry.given().into_owned()).collect::<Vec<_>>(), ["a", "d"]);
-    assert_eq!(complaints.iter().map(|complaint| complaint.origin).collect::<Vec<_>>(), [2, 3]);
-    assert!(complaints.iter().all(|complaint| matches!(complaint.problem, Problem::Invalid(_))));
 }
 
 /// A cure must itself be valid.
@@ -510,14 +501,10 @@ proptest! {
         kind in any_kind(),
         list in prop::collection::vec(any_text(), 0..20),
     ) {
-        let (good, complaints) = diagnose(kind, list.iter().map(|text| ((), text.as_str())));
-        let refused: Vec<&str> = complaints
-            .iter()
-            .filter(|complaint| matches!(complaint.problem, Problem::Invalid(_)))
-            .map(|complaint| complaint.given.as_str())
-            .collect();
-        prop_assert_eq!(good.len() + refused.len(), list.len());
-        let Ok(body) = PurgeBody::from_targets(good.into_iter().map(|entry| entry.target)) else { return Ok(()) };
+        let (good, refused): (Vec<&str>, Vec<&str>) =
+            list.iter().map(String::as_str).partition(|text| Target::parse(kind, text).is_ok());
+        let good = good.into_iter().map(|text| Target::parse(kind, text).unwrap());
+        let Ok(body) = PurgeBody::from_targets(good) else { return Ok(()) };
         // The body always equals the output of serde.
         prop_assert_eq!(body.to_json(), serde_json::to_string(&body).unwrap());
         let sent: Value = serde_json::from_str(&body.to_json()).unwrap();
