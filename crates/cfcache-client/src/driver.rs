@@ -244,8 +244,8 @@ impl Client {
     ///         sender.send(File::parse(page).unwrap()).await.unwrap();
     ///     }
     /// });
-    /// let tally = purge(&client, &run, pages).await;
-    /// assert_eq!((tally.items, tally.accepted, tally.requests), (2, 2, 1));
+    /// let summary = purge(&client, &run, pages).await;
+    /// assert_eq!((summary.items, summary.accepted, summary.requests), (2, 2, 1));
     /// # Ok(())
     /// # }
     /// ```

@@ -11,8 +11,9 @@ use cfcache_model::verdict::Class;
 use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport, TransportError};
 use tokio::time::Instant;
 
-use crate::world::{
-    Diary, Reply, TOKEN, accepted, broken_body, client, lost, policy, refused, refused_with, reply, zone,
+use crate::support::{
+    EventRecorder, Reply, TOKEN, accepted, broken_body, client, lost, policy, refused, refused_with, reply,
+    zone,
 };
 
 /// Purges everything with these responses.
@@ -276,7 +277,7 @@ async fn a_hold_applies_to_all_clones() {
     let (zone, body) = (zone(), PurgeBody::Everything);
     let request = PurgeCache::purge(&zone, &body);
     let begun = Instant::now();
-    let (mut one, mut two) = (Diary::default(), Diary::default());
+    let (mut one, mut two) = (EventRecorder::default(), EventRecorder::default());
     let late = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         other.call(&request, &mut two).await

@@ -12,7 +12,7 @@ use cfcache_model::limits::{PurgeLimits, Rate};
 use cfcache_transport::Delivery;
 use proptest::prelude::*;
 
-use crate::sim::{self, Arrival, Dice, Log, Network, tokens};
+use crate::sim::{self, Arrival, Log, Network, TestRandom, tokens};
 
 const UNSENT: AttemptResult = AttemptResult::Lost { delivery: Delivery::NotSent, retryable: true };
 const LOST: AttemptResult = AttemptResult::Lost { delivery: Delivery::Unknown, retryable: true };
@@ -370,8 +370,8 @@ fn a_stopped_scheduler_returns_the_unsent_requests() {
 fn the_seed_determines_all_jitter() {
     let log = |seed| {
         let mut engine = Scheduler::new(policy(|policy| policy.seed = Some(seed)));
-        let mut dice = Dice(99);
-        let mut server = |_: Arrival| match dice.roll(3) {
+        let mut random = TestRandom(99);
+        let mut server = |_: Arrival| match random.below(3) {
             0 => BROKEN,
             1 => TOO_MANY,
             _ => AttemptResult::Done,
@@ -534,8 +534,8 @@ fn an_outage_longer_than_the_retries_stops_the_run() {
 #[test]
 fn a_server_that_fails_nine_times_in_ten_does_not_stop_the_run() {
     let mut engine = Scheduler::new(policy(|policy| policy.max_retries = 200));
-    let mut dice = Dice(5);
-    let mut server = |_: Arrival| if dice.roll(10) > 0 { BROKEN } else { AttemptResult::Done };
+    let mut random = TestRandom(5);
+    let mut server = |_: Arrival| if random.below(10) > 0 { BROKEN } else { AttemptResult::Done };
     let log = sim::run(&mut engine, flexible(500), &mut server, near());
     assert_eq!(engine.stopped(), None);
     assert!(log.ended.iter().all(|(.., signal)| *signal == AttemptResult::Done));
@@ -696,17 +696,17 @@ prop_compose! {
     }
 }
 
-fn any_signal(dice: &mut Dice, faults: u64) -> AttemptResult {
-    if dice.roll(100) >= faults {
+fn any_signal(random: &mut TestRandom, faults: u64) -> AttemptResult {
+    if random.below(100) >= faults {
         return AttemptResult::Done;
     }
-    let hint = match dice.roll(4) {
+    let hint = match random.below(4) {
         0 => None,
         1 => Some(Duration::ZERO),
-        2 => Some(Duration::from_millis(dice.roll(3000))),
-        _ => Some(seconds_long(dice.roll(110))),
+        2 => Some(Duration::from_millis(random.below(3000))),
+        _ => Some(seconds_long(random.below(110))),
     };
-    match dice.roll(7) {
+    match random.below(7) {
         0 => AttemptResult::RateLimited { retry_after: hint },
         1 => AttemptResult::Unavailable { retry_after: hint },
         2 => AttemptResult::Refused,
@@ -726,7 +726,7 @@ proptest! {
         // For each job: whether it is a list of URLs and how long; whether it must be repeated.
         jobs in prop::collection::vec((prop::option::of(0_usize..100), any::<bool>()), 0..150),
         faults in 0_u64..=100,
-        dice in 1_u64..,
+        random in 1_u64..,
         latency in 0_u64..3000,
     ) {
         let limits = policy.limits;
@@ -740,10 +740,10 @@ proptest! {
             })
             .collect();
         let mut engine = Scheduler::new(policy);
-        let mut dice = Dice(dice);
+        let mut random = TestRandom(random);
         let mut told = vec![Vec::new(); jobs.len()];
         let mut server = |arrival: Arrival| {
-            let signal = any_signal(&mut dice, faults);
+            let signal = any_signal(&mut random, faults);
             told[arrival.job].push(signal);
             signal
         };

@@ -14,12 +14,12 @@ use cfcache_model::{Plan, Target, ZoneId};
 use cfcache_transport::{Delivery, Request};
 use proptest::prelude::*;
 
-use crate::sim::{self, Dice, ServerBucket, whole_seconds};
-use crate::world::{Reply, accepted, entries_of, lost, policy, refused, refused_with, reply};
+use crate::sim::{self, ServerBucket, TestRandom, whole_seconds};
+use crate::support::{Reply, accepted, entries_of, lost, policy, refused, refused_with, reply};
 
 /// The result of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum EntryResult {
     Accepted,
     Failed(ErrorKind, bool),
     Duplicate,
@@ -27,33 +27,33 @@ enum Fate {
 }
 
 #[derive(Default)]
-struct Fates {
-    of: BTreeMap<u64, Fate>,
+struct RecordedResults {
+    by_tag: BTreeMap<u64, EntryResult>,
     stops: Vec<(Option<usize>, Stop)>,
     last: Summary,
 }
 
-impl Fates {
-    fn end(&mut self, entries: &[Entry], fate: Fate) {
+impl RecordedResults {
+    fn insert(&mut self, entries: &[Entry], result: EntryResult) {
         for entry in entries {
-            assert_eq!(self.of.insert(entry.tag, fate), None, "{entry:?} has two results");
+            assert_eq!(self.by_tag.insert(entry.tag, result), None, "{entry:?} has two results");
         }
     }
 
-    fn count(&self, fate: impl Fn(&Fate) -> bool) -> u64 {
-        self.of.values().filter(|known| fate(known)).count() as u64
+    fn count(&self, is_counted: impl Fn(&EntryResult) -> bool) -> u64 {
+        self.by_tag.values().filter(|result| is_counted(result)).count() as u64
     }
 }
 
-impl Observer for Fates {
+impl Observer for RecordedResults {
     fn on(&mut self, event: Event<'_>) {
         match event {
-            Event::Duplicates { entries, .. } => self.end(entries, Fate::Duplicate),
-            Event::Skipped { entries, .. } => self.end(entries, Fate::Skipped),
+            Event::Duplicates { entries, .. } => self.insert(entries, EntryResult::Duplicate),
+            Event::Skipped { entries, .. } => self.insert(entries, EntryResult::Skipped),
             Event::Ended(Outcome { batch, result, .. }) => {
                 let failed =
-                    result.as_ref().err().map(|error| Fate::Failed(error.kind(), error.is_unclear()));
-                self.end(batch.entries(), failed.unwrap_or(Fate::Accepted));
+                    result.as_ref().err().map(|error| EntryResult::Failed(error.kind(), error.is_unclear()));
+                self.insert(batch.entries(), failed.unwrap_or(EntryResult::Accepted));
             }
             Event::Stopped { scope, stop } => self.stops.push((scope, stop)),
             Event::Progress { summary, .. } => self.last = *summary,
@@ -66,8 +66,8 @@ impl Observer for Fates {
 type Server<'a> = dyn FnMut(Duration, &Request) -> (Duration, Reply) + 'a;
 
 /// A run in simulated time.
-struct World<'a> {
-    job: PurgeJob<Fates>,
+struct Simulation<'a> {
+    job: PurgeJob<RecordedResults>,
     limiter: Arc<RateLimiter>,
     now: Duration,
     /// The input: time, scope and entries.
@@ -88,7 +88,7 @@ struct World<'a> {
     wants_input: bool,
 }
 
-impl<'a> World<'a> {
+impl<'a> Simulation<'a> {
     fn new(
         policy: Policy,
         scopes: Vec<PurgeScope>,
@@ -105,7 +105,7 @@ impl<'a> World<'a> {
         server: impl FnMut(Duration, &Request) -> (Duration, Reply) + 'a,
     ) -> Self {
         let codec = Arc::new(Codec::new(DEFAULT_BASE_URL.parse().unwrap(), None, "test/1"));
-        let job = PurgeJob::new(codec, Arc::clone(&limiter) as _, policy, scopes, Fates::default());
+        let job = PurgeJob::new(codec, Arc::clone(&limiter) as _, policy, scopes, RecordedResults::default());
         Self {
             job,
             limiter,
@@ -222,11 +222,11 @@ impl<'a> World<'a> {
             "{total:?}"
         );
         assert_eq!(self.job.summaries().into_iter().sum::<Summary>(), total);
-        let fates = self.job.observer();
-        assert_eq!(fates.of.len() as u64, total.items);
-        assert_eq!(fates.count(|fate| *fate == Fate::Accepted), total.accepted);
-        assert_eq!(fates.count(|fate| *fate == Fate::Duplicate), total.duplicates);
-        assert_eq!(fates.count(|fate| *fate == Fate::Skipped), total.skipped);
+        let results = self.job.observer();
+        assert_eq!(results.by_tag.len() as u64, total.items);
+        assert_eq!(results.count(|result| *result == EntryResult::Accepted), total.accepted);
+        assert_eq!(results.count(|result| *result == EntryResult::Duplicate), total.duplicates);
+        assert_eq!(results.count(|result| *result == EntryResult::Skipped), total.skipped);
         assert_eq!(total.requests, self.sent.len() as u64);
         assert!(self.limiter.ready_at(self.now, cfcache_model::endpoint::Cost::Urls(0)).is_some());
     }
@@ -274,7 +274,9 @@ fn limited(limits: PurgeLimits) -> Policy {
 #[test]
 fn a_repeated_entry_is_a_duplicate_only_while_the_first_one_is_unsent() {
     let second = |seconds: u64| Duration::from_secs(seconds);
-    for (dedupe, again) in [(Dedupe::Unsent, Fate::Accepted), (Dedupe::WholeInput, Fate::Duplicate)] {
+    for (dedupe, again) in
+        [(Dedupe::Unsent, EntryResult::Accepted), (Dedupe::WholeInput, EntryResult::Duplicate)]
+    {
         let input = [
             // All wait for the batch to fill.
             (second(0), 0, vec![tag("a", 1), tag("A", 2), tag("b", 3)]),
@@ -283,11 +285,18 @@ fn a_repeated_entry_is_a_duplicate_only_while_the_first_one_is_unsent() {
             (second(5), 0, vec![tag("a", 5)]),
         ];
         let scopes = vec![scope(1, Kind::Tags, 10).with_dedupe(dedupe)];
-        let world = World::new(policy(|_| {}), scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
-        let fates: Vec<Fate> = world.job.observer().of.values().copied().collect();
+        let simulation =
+            Simulation::new(policy(|_| {}), scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
+        let results: Vec<EntryResult> = simulation.job.observer().by_tag.values().copied().collect();
         assert_eq!(
-            fates,
-            [Fate::Accepted, Fate::Duplicate, Fate::Accepted, again, Fate::Duplicate],
+            results,
+            [
+                EntryResult::Accepted,
+                EntryResult::Duplicate,
+                EntryResult::Accepted,
+                again,
+                EntryResult::Duplicate
+            ],
             "{dedupe:?}"
         );
     }
@@ -298,9 +307,10 @@ fn a_skipped_entry_does_not_make_later_ones_duplicates() {
     let entries = vec![tag("a", 1), tag("b", 2)];
     let input = [(Duration::ZERO, 0, entries), (Duration::from_secs(5), 0, vec![tag("a", 3)])];
     let scopes = vec![scope(1, Kind::Tags, 2).with_dedupe(Dedupe::Unsent).with_accepted([0..1, 1..2])];
-    let world = World::new(policy(|_| {}), scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
-    let fates: Vec<Fate> = world.job.observer().of.values().copied().collect();
-    assert_eq!(fates, [Fate::Skipped, Fate::Skipped, Fate::Accepted]);
+    let simulation =
+        Simulation::new(policy(|_| {}), scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
+    let results: Vec<EntryResult> = simulation.job.observer().by_tag.values().copied().collect();
+    assert_eq!(results, [EntryResult::Skipped, EntryResult::Skipped, EntryResult::Accepted]);
 }
 
 #[test]
@@ -314,18 +324,19 @@ fn zones_take_turns_at_the_rate_limit() {
             .map(|number| tag(&format!("t{chunk}-{number}"), 1000 * zone as u64 + 10 * chunk + number));
         (zone, entries.collect())
     }));
-    let world = World::new(limited(Plan::Free.purge_limits()), scopes, |_, _| (LATENCY, accepted()))
-        .with_input(input)
-        .run();
-    assert_eq!(world.job.total().accepted, 200);
+    let simulation =
+        Simulation::new(limited(Plan::Free.purge_limits()), scopes, |_, _| (LATENCY, accepted()))
+            .with_input(input)
+            .run();
+    assert_eq!(simulation.job.total().accepted, 200);
     // Once all zones have something to send, each sends about as much as the others.
     let mut counts = BTreeMap::<&str, usize>::new();
-    for (_, path, _) in &world.sent[60..150] {
+    for (_, path, _) in &simulation.sent[60..150] {
         *counts.entry(path).or_default() += 1;
     }
     assert!(counts.len() == zones && counts.values().all(|count| (14..=22).contains(count)), "{counts:?}");
     // The last requests are sent in the order of the zones.
-    let order: Vec<&str> = world.sent[100..110].iter().map(|(_, path, _)| path.as_str()).collect();
+    let order: Vec<&str> = simulation.sent[100..110].iter().map(|(_, path, _)| path.as_str()).collect();
     assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), zones);
     assert_eq!(order[..5], order[5..]);
 }
@@ -336,8 +347,9 @@ fn the_concurrency_applies_to_all_zones_together() {
         let scopes = (0..20).map(|number| scope(number, Kind::Tags, 10)).collect();
         let input = at_once((0..20).map(|zone| (zone, tags(50, 1000 * zone as u64))));
         let policy = policy(|policy| policy.concurrency = concurrency);
-        let world = World::new(policy, scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
-        assert_eq!((world.most_in_flight, world.job.total().accepted), (concurrency, 1000));
+        let simulation =
+            Simulation::new(policy, scopes, |_, _| (LATENCY, accepted())).with_input(input).run();
+        assert_eq!((simulation.most_in_flight, simulation.job.total().accepted), (concurrency, 1000));
     }
 }
 
@@ -351,18 +363,18 @@ fn a_wait_above_the_maximum_stops_all_zones_and_is_remembered() {
     let limiter = Arc::new(RateLimiter::new(&policy));
     let server = |_: Duration, _: &Request| (LATENCY, refused_with(429, 1134, &[("retry-after", "3600")]));
     let input = at_once((0..3).map(|zone| (zone, tags(10, 100 * zone as u64))));
-    let world =
-        World::sharing(policy.clone(), Arc::clone(&limiter), scopes(3), server).with_input(input).run();
-    assert_eq!(world.sent.len(), 2);
+    let simulation =
+        Simulation::sharing(policy.clone(), Arc::clone(&limiter), scopes(3), server).with_input(input).run();
+    assert_eq!(simulation.sent.len(), 2);
     let hour = Stop::WaitTooLong { demanded: Duration::from_secs(3600) };
-    assert_eq!(world.job.observer().stops, [(None, hour)]);
+    assert_eq!(simulation.job.observer().stops, [(None, hour)]);
     // Another job that shares the limiter sends nothing.
-    let mut world =
-        World::sharing(policy, limiter, scopes(1), server).with_input(at_once([(0, tags(10, 0))]));
-    world.now = Duration::from_secs(100);
-    let world = world.run();
-    assert_eq!(world.sent.len(), 0);
-    assert!(matches!(world.job.observer().stops[..], [(None, Stop::WaitTooLong { .. })]));
+    let mut simulation =
+        Simulation::sharing(policy, limiter, scopes(1), server).with_input(at_once([(0, tags(10, 0))]));
+    simulation.now = Duration::from_secs(100);
+    let simulation = simulation.run();
+    assert_eq!(simulation.sent.len(), 0);
+    assert!(matches!(simulation.job.observer().stops[..], [(None, Stop::WaitTooLong { .. })]));
 }
 
 #[test]
@@ -374,19 +386,21 @@ fn a_quota_that_is_used_up_for_too_long_stops_the_job() {
         let mut policy = limited(Plan::Enterprise.purge_limits());
         policy.max_wait = Duration::from_secs(max_wait);
         policy.concurrency = 1;
-        let world = World::new(policy, vec![scope(1, Kind::Tags, 1)], server)
+        let simulation = Simulation::new(policy, vec![scope(1, Kind::Tags, 1)], server)
             .with_input(at_once([(0, tags(100, 0))]))
             .run();
-        let total = world.job.total();
-        assert_eq!(world.job.observer().stops.is_empty(), is_patient, "{max_wait}");
+        let total = simulation.job.total();
+        assert_eq!(simulation.job.observer().stops.is_empty(), is_patient, "{max_wait}");
         if is_patient {
             assert_eq!(total.accepted, 100);
         } else {
             assert_eq!(total.accepted, 58);
-            let kinds =
-                world.job.observer().count(|fate| *fate == Fate::Failed(ErrorKind::RateLimited, false));
+            let kinds = simulation
+                .job
+                .observer()
+                .count(|result| *result == EntryResult::Failed(ErrorKind::RateLimited, false));
             assert_eq!(kinds, 42);
-            assert!(world.took() < Duration::from_secs(20), "{:?}", world.took());
+            assert!(simulation.took() < Duration::from_secs(20), "{:?}", simulation.took());
         }
     }
 }
@@ -397,23 +411,23 @@ fn repeated_refusals_of_single_entries_stop_the_job() {
     let free = Plan::Free.purge_limits();
     for (count, limits, most) in [(3000, None, 600), (100, None, 160), (100, Some(free), 60)] {
         let server = |_: Duration, _: &Request| (LATENCY, refused(400, 1016));
-        let world =
-            World::new(policy(|policy| policy.limits = limits), vec![scope(1, Kind::Tags, 100)], server)
+        let simulation =
+            Simulation::new(policy(|policy| policy.limits = limits), vec![scope(1, Kind::Tags, 100)], server)
                 .with_input(at_once([(0, tags(count, 0))]))
                 .run();
-        println!("{count} refused entries: {} requests in {:.0?}", world.sent.len(), world.took());
-        assert!(world.sent.len() <= most, "{count}: {} requests", world.sent.len());
-        assert_eq!(world.job.observer().stops, [(None, Stop::SameRefusal)]);
+        println!("{count} refused entries: {} requests in {:.0?}", simulation.sent.len(), simulation.took());
+        assert!(simulation.sent.len() <= most, "{count}: {} requests", simulation.sent.len());
+        assert_eq!(simulation.job.observer().stops, [(None, Stop::SameRefusal)]);
     }
     // With one valid entry in the list, every invalid one is found.
     let server = |_: Duration, request: &Request| {
         let is_good = entries_of(request) == ["t0"];
         (LATENCY, if is_good { accepted() } else { refused(400, 1016) })
     };
-    let world = World::new(policy(|_| {}), vec![scope(1, Kind::Tags, 100)], server)
+    let simulation = Simulation::new(policy(|_| {}), vec![scope(1, Kind::Tags, 100)], server)
         .with_input(at_once([(0, tags(300, 0))]))
         .run();
-    assert_eq!((world.job.total().accepted, world.job.observer().stops.len()), (1, 0));
+    assert_eq!((simulation.job.total().accepted, simulation.job.observer().stops.len()), (1, 0));
 }
 
 #[test]
@@ -424,13 +438,14 @@ fn a_missing_zone_is_given_up_and_others_continue() {
         (LATENCY, if is_missing { refused(404, 7003) } else { accepted() })
     };
     let policy = policy(|policy| policy.concurrency = 4);
-    let world = World::new(policy, vec![scope(1, Kind::Tags, 10), scope(2, Kind::Tags, 10)], server)
-        .with_input(at_once([(0, tags(1000, 0)), (1, tags(1000, 5000))]))
-        .run();
-    let to_missing = world.sent.iter().filter(|(_, path, _)| *path == missing).count();
+    let simulation =
+        Simulation::new(policy, vec![scope(1, Kind::Tags, 10), scope(2, Kind::Tags, 10)], server)
+            .with_input(at_once([(0, tags(1000, 0)), (1, tags(1000, 5000))]))
+            .run();
+    let to_missing = simulation.sent.iter().filter(|(_, path, _)| *path == missing).count();
     assert!(to_missing <= 6, "{to_missing}");
-    assert_eq!(world.job.observer().stops, [(Some(0), Stop::SameRefusal)]);
-    let summaries = world.job.summaries();
+    assert_eq!(simulation.job.observer().stops, [(Some(0), Stop::SameRefusal)]);
+    let summaries = simulation.job.summaries();
     assert_eq!((summaries[0].failed, summaries[1].accepted), (1000, 1000));
 }
 
@@ -439,17 +454,22 @@ fn slow_recording_limits_sending_and_can_be_interrupted() {
     // Recording hangs for an hour.
     let hour = Duration::from_secs(3600);
     let input = at_once([(0, tags(10_000, 0))]);
-    let mut world = World::new(policy(|_| {}), vec![scope(1, Kind::Tags, 1)], |_, _| (LATENCY, accepted()))
-        .with_recording(|| (hour, true))
-        .with_input(input);
-    world.interrupt = Some(Duration::from_secs(60));
-    let world = world.run();
+    let mut simulation =
+        Simulation::new(policy(|_| {}), vec![scope(1, Kind::Tags, 1)], |_, _| (LATENCY, accepted()))
+            .with_recording(|| (hour, true))
+            .with_input(input);
+    simulation.interrupt = Some(Duration::from_secs(60));
+    let simulation = simulation.run();
     let most = cfcache_client::engine::MAX_UNRECORDED + 64;
-    assert!((128..=most).contains(&world.sent.len()), "{}", world.sent.len());
-    assert_eq!(world.job.observer().stops, [(None, Stop::Interrupted)]);
-    assert_eq!(world.job.total().accepted, world.sent.len() as u64);
-    assert!(world.sent.iter().all(|(at, ..)| *at < Duration::from_secs(60)));
-    assert!(world.took() >= hour && world.took() < hour + Duration::from_secs(120), "{:?}", world.took());
+    assert!((128..=most).contains(&simulation.sent.len()), "{}", simulation.sent.len());
+    assert_eq!(simulation.job.observer().stops, [(None, Stop::Interrupted)]);
+    assert_eq!(simulation.job.total().accepted, simulation.sent.len() as u64);
+    assert!(simulation.sent.iter().all(|(at, ..)| *at < Duration::from_secs(60)));
+    assert!(
+        simulation.took() >= hour && simulation.took() < hour + Duration::from_secs(120),
+        "{:?}",
+        simulation.took()
+    );
 }
 
 #[test]
@@ -458,13 +478,17 @@ fn calls_that_fail_together_do_not_retry_together() {
     let limiter = Arc::new(RateLimiter::new(&policy));
     let returns = |limiter: &Arc<RateLimiter>| {
         let mut failed = false;
-        let world =
-            World::sharing(policy.clone(), Arc::clone(limiter), vec![scope(1, Kind::Tags, 1)], |_, _| {
+        let simulation = Simulation::sharing(
+            policy.clone(),
+            Arc::clone(limiter),
+            vec![scope(1, Kind::Tags, 1)],
+            |_, _| {
                 let answer = if failed { accepted() } else { refused(503, 0) };
                 failed = true;
                 (LATENCY, answer)
-            });
-        world.with_input(at_once([(0, tags(1, 0))])).run().sent[1].0
+            },
+        );
+        simulation.with_input(at_once([(0, tags(1, 0))])).run().sent[1].0
     };
     let times: BTreeSet<Duration> = (0..20).map(|_| returns(&limiter)).collect();
     assert!(times.len() >= 19, "{times:?}");
@@ -492,7 +516,7 @@ fn the_flexible_kinds_are_close_to_the_minimum_time() {
             let mut last = Duration::ZERO;
             let mut refusals = 0;
             let server = |now: Duration, _: &Request| {
-                let there = network.dice.between(Duration::from_millis(12), Duration::from_millis(38));
+                let there = network.random.between(Duration::from_millis(12), Duration::from_millis(38));
                 last = last.max(now + there);
                 match bucket.take(last, 1) {
                     Ok(()) => (there * 2, accepted()),
@@ -503,13 +527,13 @@ fn the_flexible_kinds_are_close_to_the_minimum_time() {
                     }
                 }
             };
-            let world = World::new(limited(limits), vec![scope(1, Kind::Tags, 1)], server)
+            let simulation = Simulation::new(limited(limits), vec![scope(1, Kind::Tags, 1)], server)
                 .with_input(at_once([(0, tags(count, 0))]))
                 .run();
             let least = (count - burst) as f64 * limits.flexible_requests.per.as_secs_f64()
                 / f64::from(limits.flexible_requests.count);
-            let (took, total) = (world.took().as_secs_f64(), world.job.total());
-            drop(world);
+            let (took, total) = (simulation.took().as_secs_f64(), simulation.job.total());
+            drop(simulation);
             println!("{plan} {count}: {took:.2} s, least {least:.2} s, ratio {:.3}", took / least);
             assert_eq!((total.accepted, refusals), (count, 0), "{plan} {count}");
             assert!(took / least <= 1.03, "{plan} {count}: {took} s, least {least} s");
@@ -535,13 +559,13 @@ proptest! {
         interrupt in prop::option::of(0_u64..60_000),
         disk in prop::option::of((0_u64..5000, 0_u64..40)),
     ) {
-        let mut dice = Dice(seed);
+        let mut random = TestRandom(seed);
         let mut processed: BTreeMap<(String, String), u32> = BTreeMap::new();
         let mut told: BTreeSet<(String, String)> = BTreeSet::new();
         let mut server = |_: Duration, request: &Request| {
             let path = request.message.uri().path().to_owned();
             let names = entries_of(request);
-            let latency = Duration::from_millis(dice.roll(400));
+            let latency = Duration::from_millis(random.below(400));
             let mut process = |is_told: bool| for name in &names {
                 let key = (path.clone(), name.clone());
                 *processed.entry(key.clone()).or_default() += 1;
@@ -549,13 +573,13 @@ proptest! {
             };
             let answer = if names.len() > server_cap {
                 refused(400, 1094)
-            } else if names.iter().any(|name| name.ends_with('7')) && dice.roll(2) == 0 {
+            } else if names.iter().any(|name| name.ends_with('7')) && random.below(2) == 0 {
                 refused(400, 1082)
-            } else if dice.roll(100) >= faults {
+            } else if random.below(100) >= faults {
                 process(true);
                 accepted()
             } else {
-                match dice.roll(10) {
+                match random.below(10) {
                     0 => refused_with(429, 1134, &[("retry-after", "3")]),
                     1 => refused(429, 971),
                     2 => refused(503, 0),
@@ -580,33 +604,33 @@ proptest! {
         let scopes = (0..zones).map(|number| scope(number, Kind::Tags, cap).with_dedupe(dedupe)).collect();
         let mut texts = BTreeMap::new();
         let mut input = Vec::new();
-        let mut spread = Dice(seed ^ 0xABCD | 1);
+        let mut spread = TestRandom(seed ^ 0xABCD | 1);
         let mut when = Duration::ZERO;
         for number in 0..items {
-            let (zone, text) = (spread.roll(zones as u64) as usize, format!("t{}", spread.roll(items)));
-            when += Duration::from_millis(if is_live { spread.roll(300) } else { 0 });
+            let (zone, text) = (spread.below(zones as u64) as usize, format!("t{}", spread.below(items)));
+            when += Duration::from_millis(if is_live { spread.below(300) } else { 0 });
             texts.insert(number, (format!("/client/v4/zones/{}/purge_cache", self::zone(zone)), text.clone()));
             input.push((when, zone, vec![tag(&text, number)]));
         }
         let mut records = 0;
-        let mut world = World::new(policy, scopes, &mut server).with_input(input);
+        let mut simulation = Simulation::new(policy, scopes, &mut server).with_input(input);
         if let Some((slow, fails_after)) = disk {
-            world = world.with_recording(move || {
+            simulation = simulation.with_recording(move || {
                 records += 1;
                 (Duration::from_millis(slow), records <= fails_after)
             });
         }
-        world.interrupt = interrupt.map(Duration::from_millis);
-        let world = world.run();
-        prop_assert!(world.most_in_flight <= concurrency);
-        let fates = world.job.observer().of.clone();
-        drop(world);
-        for (number, fate) in &fates {
+        simulation.interrupt = interrupt.map(Duration::from_millis);
+        let simulation = simulation.run();
+        prop_assert!(simulation.most_in_flight <= concurrency);
+        let results = simulation.job.observer().by_tag.clone();
+        drop(simulation);
+        for (number, result) in &results {
             let key = &texts[number];
-            match fate {
-                Fate::Accepted => prop_assert!(told.contains(key), "{key:?} was never accepted"),
+            match result {
+                EntryResult::Accepted => prop_assert!(told.contains(key), "{key:?} was never accepted"),
                 // An equal entry may have been processed before or after.
-                Fate::Failed(_, false) if !is_live => {
+                EntryResult::Failed(_, false) if !is_live => {
                     prop_assert!(!processed.contains_key(key), "{key:?} was processed");
                 }
                 _ => {}

@@ -16,6 +16,6 @@ mod sim;
 #[cfg(feature = "tracing")]
 #[path = "../../../cfcache-transport/tests/it/spans.rs"]
 mod spans;
+mod support;
 #[cfg(feature = "tracing")]
 mod trace;
-mod world;

@@ -19,10 +19,10 @@ use futures_core::Stream;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
-use crate::sim::{self, Dice};
-use crate::world::{
-    Diary, SlowTransport, accepted, client, counted, entries_of, lost, policy, refused, refused_with, reply,
-    some_tags, tag, tags,
+use crate::sim::{self, TestRandom};
+use crate::support::{
+    EventRecorder, SlowTransport, accepted, client, counted, entries_of, lost, policy, refused, refused_with,
+    reply, some_tags, tag, tags,
 };
 
 fn names(count: usize) -> Vec<String> {
@@ -38,13 +38,13 @@ fn adds_up(tally: &Summary) {
 async fn all_entries_are_sent_once_and_in_order() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let input = some_tags(250).chain([tag("T7"), tag("t249")]);
-    let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
+    let tally = client.run(&tags(100), entries(input), pending(), &mut recorder).await;
     let sent: Vec<String> = transport.requests().iter().flat_map(entries_of).collect();
     assert_eq!(sent, names(250));
-    assert_eq!(diary.accepted(), names(250));
-    assert_eq!(diary.recorded.len(), 250);
+    assert_eq!(recorder.accepted(), names(250));
+    assert_eq!(recorder.recorded.len(), 250);
     assert_eq!((tally.items, tally.accepted, tally.duplicates, tally.batches), (252, 250, 2, 3));
     assert_eq!((tally.requests, tally.retries, tally.rate_limited, tally.failed), (3, 0, 0, 0));
     let paths: BTreeSet<_> =
@@ -67,7 +67,7 @@ async fn clients_and_their_futures_are_send() {
         run.run(&tags(10), entries(some_tags(100)), pending(), &mut observer).await
     });
     let call = tokio::spawn(async move {
-        let zone = crate::world::zone();
+        let zone = crate::support::zone();
         let body = cfcache_model::PurgeBody::Everything;
         client.call(&cfcache_model::endpoint::PurgeCache::purge(&zone, &body), &mut ()).await.map(drop)
     });
@@ -77,17 +77,17 @@ async fn clients_and_their_futures_are_send() {
 
 #[tokio::test(start_paused = true)]
 async fn rotated_credentials_are_used_at_once_and_not_shown() {
-    let old = crate::world::TOKEN;
+    let old = crate::support::TOKEN;
     let new = "the-other-very-secret-token";
     let echo =
         format!(r#"{{"success":false,"errors":[{{"code":1,"message":"{old} {new}"}}],"result":null}}"#);
     let transport = Arc::new(RecordingTransport::new(move |_| reply(400, echo.clone(), &[])));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-    let mut diary = Diary::default();
-    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut diary).await;
+    let mut recorder = EventRecorder::default();
+    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut recorder).await;
     let credentials = cfcache_client::Credentials::token(secrecy::SecretString::from(new)).unwrap();
     client.clone().set_credentials(credentials);
-    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut diary).await;
+    let _summary = client.run(&tags(10), entries(some_tags(1)), pending(), &mut recorder).await;
     let sent: Vec<_> = transport
         .requests()
         .iter()
@@ -99,8 +99,16 @@ async fn rotated_credentials_are_used_at_once_and_not_shown() {
         .collect();
     assert_eq!(sent, [format!("Bearer {old}"), format!("Bearer {new}")]);
     // Earlier secrets are still redacted.
-    assert!(diary.ends[0].text.contains("[secret]") && !diary.ends[0].text.contains(old), "{:?}", diary.ends);
-    assert!(!diary.ends[1].text.contains(old) && !diary.ends[1].text.contains(new), "{:?}", diary.ends);
+    assert!(
+        recorder.ends[0].text.contains("[secret]") && !recorder.ends[0].text.contains(old),
+        "{:?}",
+        recorder.ends
+    );
+    assert!(
+        !recorder.ends[1].text.contains(old) && !recorder.ends[1].text.contains(new),
+        "{:?}",
+        recorder.ends
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,12 +141,12 @@ async fn temporary_failures_are_retried() {
         accepted(),
     ]));
     let client = client(transport, policy(|_| {}));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let begun = Instant::now();
-    let tally = client.run(&tags(100), entries(some_tags(3)), pending(), &mut diary).await;
+    let tally = client.run(&tags(100), entries(some_tags(3)), pending(), &mut recorder).await;
     assert!(begun.elapsed() >= Duration::from_secs(30));
     assert_eq!((tally.accepted, tally.requests, tally.retries, tally.rate_limited), (3, 5, 4, 1));
-    assert_eq!(diary.count("Retrying"), 4);
+    assert_eq!(recorder.count("Retrying"), 4);
     // Each with the attempt that failed, and the reason.
     for (try_and_tries, cause) in [
         ("attempt: 1, tries: 11, cause: Answer", "status: 503"),
@@ -147,12 +155,12 @@ async fn temporary_failures_are_retried() {
         ("attempt: 4, tries: 11, cause: Answer", "status: 200"),
     ] {
         let is_it = |line: &&String| line.contains(try_and_tries) && line.contains(cause);
-        assert_eq!(diary.lines.iter().filter(is_it).count(), 1, "{try_and_tries}: {:?}", diary.lines);
+        assert_eq!(recorder.lines.iter().filter(is_it).count(), 1, "{try_and_tries}: {:?}", recorder.lines);
     }
-    assert_eq!(diary.ends.len(), 1);
-    assert_eq!(diary.ends[0].attempts, 5);
+    assert_eq!(recorder.ends.len(), 1);
+    assert_eq!(recorder.ends[0].attempts, 5);
     let held = format!("Waiting {{ wait: 30s, reason: {:?} }}", Reason::Held);
-    assert!(diary.lines.contains(&held), "{:?}", diary.lines);
+    assert!(recorder.lines.contains(&held), "{:?}", recorder.lines);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,18 +174,18 @@ async fn a_batch_is_split_until_the_bad_entry_is_isolated() {
             }
         }));
         let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-        let mut diary = Diary::default();
+        let mut recorder = EventRecorder::default();
         let input = some_tags(60).chain([tag("bad1")]).chain(some_tags(100).skip(60)).chain([tag("bad2")]);
-        let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
-        assert_eq!(diary.accepted(), names(100));
-        assert_eq!(diary.failed(), ["bad1", "bad2"]);
+        let tally = client.run(&tags(100), entries(input), pending(), &mut recorder).await;
+        assert_eq!(recorder.accepted(), names(100));
+        assert_eq!(recorder.failed(), ["bad1", "bad2"]);
         assert_eq!((tally.accepted, tally.failed, tally.items), (100, 2, 102));
-        assert!(diary.ends.iter().all(|end| end.error.is_none() || end.entries.len() == 1));
-        assert!(diary.ends.iter().filter(|end| end.error.is_some()).all(|end| {
+        assert!(recorder.ends.iter().all(|end| end.error.is_none() || end.entries.len() == 1));
+        assert!(recorder.ends.iter().filter(|end| end.error.is_some()).all(|end| {
             end.error == Some((ErrorKind::Refused, false)) && end.text.contains(&code.to_string())
         }));
         assert!(tally.requests <= 20, "{}", tally.requests);
-        assert_eq!(tally.batches as usize, diary.ends.len());
+        assert_eq!(tally.batches as usize, recorder.ends.len());
     }
 }
 
@@ -189,13 +197,13 @@ async fn a_smaller_batch_limit_is_learned() {
             (Duration::from_millis(50), reply)
         });
         let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
-        let mut diary = Diary::default();
-        let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut diary).await;
-        assert_eq!(diary.accepted(), names(5000));
+        let mut recorder = EventRecorder::default();
+        let tally = client.run(&tags(100), entries(some_tags(5000)), pending(), &mut recorder).await;
+        assert_eq!(recorder.accepted(), names(5000));
         assert_eq!((tally.accepted, tally.failed), (5000, 0));
         // Batches that were built before the response are split; later ones are not too large.
-        assert!(diary.count("Split") <= 16, "{}", diary.count("Split"));
-        assert!(diary.ends.iter().all(|end| end.entries.len() <= 25));
+        assert!(recorder.count("Split") <= 16, "{}", recorder.count("Split"));
+        assert!(recorder.ends.iter().all(|end| end.entries.len() <= 25));
     }
 }
 
@@ -215,15 +223,15 @@ async fn parts_of_a_split_batch_are_sent_in_order_and_first() {
 async fn refused_credentials_stop_the_run() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(403, 10000)));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 3));
-    let mut diary = Diary::default();
-    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut diary).await;
+    let mut recorder = EventRecorder::default();
+    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut recorder).await;
     assert_eq!(transport.count(), 3);
-    assert_eq!(diary.stops, [Stop::Credentials]);
+    assert_eq!(recorder.stops, [Stop::Credentials]);
     adds_up(&tally);
     assert_eq!(tally.failed, tally.items);
-    assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Credentials, false))));
+    assert!(recorder.ends.iter().all(|end| end.error == Some((ErrorKind::Credentials, false))));
     // Those that got a response report it.
-    assert_eq!(diary.ends.iter().filter(|end| end.text.contains("10000")).count(), 3);
+    assert_eq!(recorder.ends.iter().filter(|end| end.text.contains("10000")).count(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,10 +244,10 @@ async fn credentials_that_worked_before_are_retried() {
         accepted(),
     ]));
     let client = client(transport, policy(|policy| policy.concurrency = 1));
-    let mut diary = Diary::default();
-    let tally = client.run(&tags(1), entries(some_tags(3)), pending(), &mut diary).await;
+    let mut recorder = EventRecorder::default();
+    let tally = client.run(&tags(1), entries(some_tags(3)), pending(), &mut recorder).await;
     assert_eq!((tally.accepted, tally.failed, tally.retries), (3, 0, 2));
-    assert_eq!(diary.stops, []);
+    assert_eq!(recorder.stops, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,13 +262,13 @@ async fn credentials_that_stay_refused_stop_the_run() {
     for (concurrency, most) in [(1, 100), (64, 2000)] {
         let before = transport.count();
         let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = concurrency));
-        let mut diary = Diary::default();
-        let tally = client.run(&tags(1), entries(some_tags(10_000)), pending(), &mut diary).await;
+        let mut recorder = EventRecorder::default();
+        let tally = client.run(&tags(1), entries(some_tags(10_000)), pending(), &mut recorder).await;
         adds_up(&tally);
-        assert_eq!(diary.accepted(), ["t0"]);
+        assert_eq!(recorder.accepted(), ["t0"]);
         // The reason is not `NothingSucceeds`, which is true as well.
-        assert_eq!(diary.stops, [Stop::Credentials]);
-        assert!(diary.ends.iter().all(|end| !matches!(end.error, Some((ErrorKind::Unreachable, _)))));
+        assert_eq!(recorder.stops, [Stop::Credentials]);
+        assert!(recorder.ends.iter().all(|end| !matches!(end.error, Some((ErrorKind::Unreachable, _)))));
         assert!(transport.count() - before < most, "{}", transport.count());
     }
 }
@@ -269,19 +277,19 @@ async fn credentials_that_stay_refused_stop_the_run() {
 async fn an_interruption_waits_for_requests_in_flight() {
     let transport = SlowTransport::new(|_| (Duration::from_secs(10), accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 4));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let (read, input) = counted(some_tags(usize::MAX));
     let begun = Instant::now();
     let interrupt = sleep(Duration::from_secs(15));
-    let tally = client.run(&tags(30), entries(input), interrupt, &mut diary).await;
+    let tally = client.run(&tags(30), entries(input), interrupt, &mut recorder).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(20));
     assert_eq!(transport.count(), 8);
-    assert_eq!(diary.stops, [Stop::Interrupted]);
+    assert_eq!(recorder.stops, [Stop::Interrupted]);
     adds_up(&tally);
     assert_eq!((tally.accepted, tally.items as usize), (240, *read.borrow()));
-    let all: Vec<_> = diary.accepted().into_iter().chain(diary.failed()).map(str::to_owned).collect();
+    let all: Vec<_> = recorder.accepted().into_iter().chain(recorder.failed()).map(str::to_owned).collect();
     assert_eq!(all, names(*read.borrow()));
-    let interrupted = diary.ends.iter().filter(|end| end.error.is_some());
+    let interrupted = recorder.ends.iter().filter(|end| end.error.is_some());
     assert!(interrupted.clone().all(|end| end.error == Some((ErrorKind::Interrupted, false))));
     assert!(interrupted.clone().all(|end| end.text == "interrupted before it was sent"));
 }
@@ -290,13 +298,13 @@ async fn an_interruption_waits_for_requests_in_flight() {
 async fn a_request_lost_before_the_interruption_is_unclear() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(10), lost(Delivery::Unknown)));
     let client = client(transport, policy(|policy| policy.backoff_base = Duration::from_secs(1000)));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let _summary =
-        client.run(&tags(10), entries(some_tags(10)), sleep(Duration::from_millis(20)), &mut diary).await;
-    assert_eq!(diary.ends.len(), 1);
-    assert_eq!(diary.ends[0].error, Some((ErrorKind::Interrupted, true)));
+        client.run(&tags(10), entries(some_tags(10)), sleep(Duration::from_millis(20)), &mut recorder).await;
+    assert_eq!(recorder.ends.len(), 1);
+    assert_eq!(recorder.ends[0].error, Some((ErrorKind::Interrupted, true)));
     assert_eq!(
-        diary.ends[0].text,
+        recorder.ends[0].text,
         "interrupted before it was sent again (the last try: the connection was reset (waiting for the response))"
     );
 }
@@ -305,15 +313,15 @@ async fn a_request_lost_before_the_interruption_is_unclear() {
 async fn a_run_in_which_nothing_succeeds_stops() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), refused(500, 0)));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let (read, input) = counted(some_tags(10_000_000));
-    let tally = client.run(&tags(100), entries(input), pending(), &mut diary).await;
-    assert_eq!(diary.stops, [Stop::NothingSucceeds]);
+    let tally = client.run(&tags(100), entries(input), pending(), &mut recorder).await;
+    assert_eq!(recorder.stops, [Stop::NothingSucceeds]);
     adds_up(&tally);
     assert_eq!((tally.items, tally.failed), (*read.borrow() as u64, *read.borrow() as u64));
     // It stops reading while nothing can be sent.
     assert!(*read.borrow() < 100_000, "{}", read.borrow());
-    assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::Unreachable, false))));
+    assert!(recorder.ends.iter().all(|end| end.error == Some((ErrorKind::Unreachable, false))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -435,7 +443,7 @@ async fn entries_that_cannot_be_sent_yet_wait_to_fill_a_batch() {
 
     // A scope without a limit on the wait gets full batches.
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
-    let client = crate::world::client(Arc::clone(&transport) as _, policy(|_| {}));
+    let client = crate::support::client(Arc::clone(&transport) as _, policy(|_| {}));
     let trickle = some_tags(10).zip(0..).map(|(tag, number)| (number * 9_000, vec![tag])).collect();
     let run = tags(100).with_patience(None);
     let tally = client.run(&run, timed(trickle), pending(), &mut ()).await;
@@ -481,14 +489,14 @@ async fn an_input_that_is_always_ready_does_not_starve_other_tasks() {
 async fn entries_that_were_accepted_before_are_skipped() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     // `t3` equals a skipped entry, so it is a duplicate and not sent.
     let input = some_tags(250).chain([tag("t3"), tag("new")]);
     let run = tags(100).with_accepted([0..100, 110..120]).with_accepted([200..225, 90..105, 1000..2000]);
-    let tally = client.run(&run, entries(input), pending(), &mut diary).await;
+    let tally = client.run(&run, entries(input), pending(), &mut recorder).await;
     adds_up(&tally);
     assert_eq!((tally.items, tally.skipped, tally.duplicates, tally.accepted), (252, 140, 1, 111));
-    let ordinals: BTreeSet<u64> = diary.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
+    let ordinals: BTreeSet<u64> = recorder.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
     let expected: BTreeSet<u64> = (105..110).chain(120..200).chain(225..250).chain([251]).collect();
     assert_eq!(ordinals, expected);
     let sent: Vec<String> = transport.requests().iter().flat_map(entries_of).collect();
@@ -509,18 +517,18 @@ async fn a_run_with_all_entries_accepted_before_sends_nothing() {
 async fn an_outcome_that_cannot_be_recorded_stops_the_run() {
     let transport = SlowTransport::new(|_| (Duration::from_millis(50), accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|policy| policy.concurrency = 2));
-    let mut diary = Diary { pages: Some(3), ..Diary::default() };
-    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut diary).await;
+    let mut recorder = EventRecorder { records_left: Some(3), ..EventRecorder::default() };
+    let tally = client.run(&tags(10), entries(some_tags(1000)), pending(), &mut recorder).await;
     adds_up(&tally);
-    assert_eq!(diary.stops, [Stop::Observer]);
+    assert_eq!(recorder.stops, [Stop::Observer]);
     assert_eq!(tally.accepted, 30);
-    assert_eq!(diary.recorded, names(30));
+    assert_eq!(recorder.recorded, names(30));
     // The fourth batch was accepted but not recorded; the one beside it was in flight or was not sent.
     let unrecorded: Vec<_> =
-        diary.ends.iter().filter(|end| end.error == Some((ErrorKind::Unrecorded, true))).collect();
+        recorder.ends.iter().filter(|end| end.error == Some((ErrorKind::Unrecorded, true))).collect();
     assert_eq!(unrecorded[0].entries, names(40)[30..]);
     assert_eq!(unrecorded[0].text, "accepted by the API, but that could not be recorded");
-    assert!(diary.ends[5..].iter().all(|end| matches!(end.error, Some((ErrorKind::Unrecorded, _)))));
+    assert!(recorder.ends[5..].iter().all(|end| matches!(end.error, Some((ErrorKind::Unrecorded, _)))));
     assert!(transport.count() <= 6);
 }
 
@@ -528,13 +536,13 @@ async fn an_outcome_that_cannot_be_recorded_stops_the_run() {
 async fn an_entry_of_another_kind_is_reported_and_not_sent() {
     let transport = Arc::new(RecordingTransport::new(|_| accepted()));
     let client = client(Arc::clone(&transport) as _, policy(|_| {}));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let host = Entry::from(Target::parse(Kind::Hosts, "www.example.com").unwrap());
     let input = some_tags(2).chain([host]).chain([tag("t2")]);
-    let tally = client.run(&tags(10), entries(input), pending(), &mut diary).await;
+    let tally = client.run(&tags(10), entries(input), pending(), &mut recorder).await;
     adds_up(&tally);
     assert_eq!((tally.items, tally.accepted, tally.failed), (4, 3, 1));
-    assert_eq!(diary.failed(), ["www.example.com"]);
+    assert_eq!(recorder.failed(), ["www.example.com"]);
     assert_eq!(transport.requests().len(), 1);
 }
 
@@ -617,11 +625,11 @@ async fn a_wait_above_the_maximum_stops_the_run() {
         let transport =
             Arc::new(ScriptedTransport::new([refused_with(429, 1134, &[("retry-after", after)])]));
         let client = client(transport, policy(|policy| policy.concurrency = 1));
-        let mut diary = Diary::default();
-        let tally = client.run(&tags(1), entries(some_tags(5)), pending(), &mut diary).await;
+        let mut recorder = EventRecorder::default();
+        let tally = client.run(&tags(1), entries(some_tags(5)), pending(), &mut recorder).await;
         adds_up(&tally);
-        assert!(matches!(diary.stops[..], [Stop::WaitTooLong { .. }]), "{:?}", diary.stops);
-        assert!(diary.ends.iter().all(|end| end.error == Some((ErrorKind::RateLimited, false))));
+        assert!(matches!(recorder.stops[..], [Stop::WaitTooLong { .. }]), "{:?}", recorder.stops);
+        assert!(recorder.ends.iter().all(|end| end.error == Some((ErrorKind::RateLimited, false))));
     }
 }
 
@@ -630,16 +638,16 @@ async fn extreme_waits_do_not_overflow_the_clock() {
     let transport =
         Arc::new(ScriptedTransport::new([refused_with(503, 0, &[("retry-after", "18446744073709551615")])]));
     let client = client(transport, policy(|policy| policy.max_wait = Duration::MAX));
-    let mut diary = Diary::default();
+    let mut recorder = EventRecorder::default();
     let tally =
-        client.run(&tags(1), entries(some_tags(1)), sleep(Duration::from_secs(1 << 20)), &mut diary).await;
+        client.run(&tags(1), entries(some_tags(1)), sleep(Duration::from_secs(1 << 20)), &mut recorder).await;
     assert_eq!(tally.failed, 1);
-    assert_eq!(diary.stops, [Stop::Interrupted]);
+    assert_eq!(recorder.stops, [Stop::Interrupted]);
 }
 
 /// A server with random faults that records what it did.
 #[derive(Default)]
-struct Moody {
+struct FaultyServer {
     /// How many times each entry was processed, and how many times the response said so.
     processed: BTreeMap<String, (u32, u32)>,
     requests: usize,
@@ -658,39 +666,39 @@ proptest! {
         concurrency in 1_usize..8,
         max_retries in 0_u32..5,
         interrupt in prop::option::of(0_u64..20_000),
-        pages in prop::option::weighted(0.2, 0_usize..30),
+        records_left in prop::option::weighted(0.2, 0_usize..30),
         before in prop::collection::vec((0_u64..800, 0_u64..100), 0..4),
         repeats in 0_usize..20,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let world = Arc::new(Mutex::new(Moody::default()));
-        let dice = Mutex::new(Dice(seed));
-        let server = Arc::clone(&world);
+        let state = Arc::new(Mutex::new(FaultyServer::default()));
+        let random = Mutex::new(TestRandom(seed));
+        let server = Arc::clone(&state);
         let transport = SlowTransport::new(move |request: &Request| {
-            let mut dice = dice.lock().unwrap();
-            let mut world = server.lock().unwrap();
-            world.requests += 1;
+            let mut random = random.lock().unwrap();
+            let mut state = server.lock().unwrap();
+            state.requests += 1;
             let names = entries_of(request);
-            let latency = Duration::from_millis(dice.roll(400));
+            let latency = Duration::from_millis(random.below(400));
             let mut process = |said: bool| {
                 for name in &names {
-                    let (done, told) = world.processed.entry(name.clone()).or_default();
+                    let (done, told) = state.processed.entry(name.clone()).or_default();
                     *done += 1;
                     *told += u32::from(said);
                 }
             };
             let reply = if names.len() > server_cap {
                 refused(400, 1094)
-            } else if names.iter().any(|name| name.ends_with('7')) && dice.roll(2) == 0 {
+            } else if names.iter().any(|name| name.ends_with('7')) && random.below(2) == 0 {
                 // Such entries are refused half of the time, so that others are affected as well.
                 refused(400, 1082)
-            } else if dice.roll(100) >= faults {
+            } else if random.below(100) >= faults {
                 process(true);
                 accepted()
             } else {
-                let hint = dice.roll(5).to_string();
+                let hint = random.below(5).to_string();
                 let hint = [("retry-after", hint.as_str())];
-                match dice.roll(12) {
+                match random.below(12) {
                     0 => refused_with(429, 1134, &hint),
                     1 => refused(429, 971),
                     2 => refused_with(503, 0, &hint),
@@ -719,7 +727,7 @@ proptest! {
             policy.max_wait = Duration::from_secs(60);
             policy.seed = Some(seed);
         }));
-        let mut diary = Diary { pages, ..Diary::default() };
+        let mut recorder = EventRecorder { records_left, ..EventRecorder::default() };
         let before: Vec<_> = before.into_iter().map(|(start, len)| start..start + len).collect();
         let is_before = |ordinal: u64| before.iter().any(|range| range.contains(&ordinal));
         let run = tags(cap).with_accepted(before.clone());
@@ -730,26 +738,26 @@ proptest! {
                 None => pending().await,
             }
         };
-        let tally = runtime.block_on(client.run(&run, entries(input), interrupt, &mut diary));
-        let world = world.lock().unwrap();
+        let tally = runtime.block_on(client.run(&run, entries(input), interrupt, &mut recorder));
+        let state = state.lock().unwrap();
 
         // The counts are consistent, and agree with the events and the server.
         adds_up(&tally);
         prop_assert_eq!(tally.items, *read.borrow() as u64);
-        prop_assert_eq!(tally.requests as usize, world.requests);
-        prop_assert_eq!(tally.batches as usize, diary.ends.len());
-        prop_assert!(diary.stops.len() <= 1);
-        prop_assert!(!diary.stops.is_empty() || *read.borrow() == items + repeats.min(items));
+        prop_assert_eq!(tally.requests as usize, state.requests);
+        prop_assert_eq!(tally.batches as usize, recorder.ends.len());
+        prop_assert!(recorder.stops.len() <= 1);
+        prop_assert!(!recorder.stops.is_empty() || *read.borrow() == items + repeats.min(items));
         // Every entry that was read and is neither skipped nor a duplicate has exactly one result.
-        let mut ends: Vec<u64> = diary.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
+        let mut ends: Vec<u64> = recorder.ends.iter().flat_map(|end| end.ordinals.clone()).collect();
         ends.sort_unstable();
         let due = (0..items.min(*read.borrow()) as u64).filter(|ordinal| !is_before(*ordinal));
         prop_assert!(ends.into_iter().eq(due));
         // Entries that are reported as accepted were accepted by the server; entries that are reported as certainly
         // failed were not processed.
-        for end in &diary.ends {
+        for end in &recorder.ends {
             for entry in &end.entries {
-                let (processed, said) = world.processed.get(entry).copied().unwrap_or_default();
+                let (processed, said) = state.processed.get(entry).copied().unwrap_or_default();
                 match end.error {
                     None => prop_assert!(said > 0, "{entry} was never accepted"),
                     Some((_, false)) => prop_assert_eq!(processed, 0, "{} was processed: {}", entry, end.text),
@@ -757,10 +765,10 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(&diary.recorded.len(), &(tally.accepted as usize));
+        prop_assert_eq!(&recorder.recorded.len(), &(tally.accepted as usize));
         // Splitting and retrying ends.
         let most = (items + 1) * 2 * 60;
-        prop_assert!(world.requests <= most, "{} requests", world.requests);
+        prop_assert!(state.requests <= most, "{} requests", state.requests);
     }
 }
 

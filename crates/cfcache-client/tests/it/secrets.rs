@@ -10,10 +10,10 @@ use cfcache_model::endpoint::PurgeCache;
 use cfcache_transport::{Delivery, ScriptedTransport};
 use secrecy::SecretString;
 
-use crate::world::{TOKEN, accepted, client, lost, policy, refused, reply, some_tags, tags, zone};
+use crate::support::{TOKEN, accepted, client, lost, policy, refused, reply, some_tags, tags, zone};
 
 /// Responses in which a server echoes the request in every place where a response has text.
-fn indiscreet() -> Vec<crate::world::Reply> {
+fn indiscreet() -> Vec<crate::support::Reply> {
     let info = format!(
         r#"{{"code":6003,"message":"bad {TOKEN}","documentation_url":"https://x/{TOKEN}","source":{{"pointer":"/{TOKEN}"}},"error_chain":[{{"code":6111,"message":"Bearer {TOKEN}"}}]}}"#
     );

@@ -93,10 +93,10 @@ pub(crate) fn whole_seconds(wait: Duration) -> Duration {
 
 /// Random numbers that are the same in every run.
 #[derive(Clone)]
-pub(crate) struct Dice(pub(crate) u64);
+pub(crate) struct TestRandom(pub(crate) u64);
 
-impl Dice {
-    pub(crate) fn roll(&mut self, below: u64) -> u64 {
+impl TestRandom {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
         // Xorshift, so that it is independent of the engine's jitter.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -106,14 +106,14 @@ impl Dice {
 
     pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let micros = u64::try_from((high - low).as_micros()).unwrap();
-        low + Duration::from_micros(self.roll(micros + 1))
+        low + Duration::from_micros(self.below(micros + 1))
     }
 }
 
 /// The latency of a request and its response.
 #[derive(Clone)]
 pub(crate) struct Network {
-    pub(crate) dice: Dice,
+    pub(crate) random: TestRandom,
     /// The additional latency of the first few requests, which open connections.
     pub(crate) opening: Duration,
     pub(crate) one_way: (Duration, Duration),
@@ -123,7 +123,7 @@ impl Network {
     /// 50 ms round trip, plus or minus half of it.
     pub(crate) fn jittery(seed: u64) -> Self {
         Self {
-            dice: Dice(seed | 1),
+            random: TestRandom(seed | 1),
             opening: Duration::from_millis(150),
             one_way: (Duration::from_micros(12_500), Duration::from_micros(37_500)),
         }
@@ -131,11 +131,11 @@ impl Network {
 
     pub(crate) fn steady(round_trip: Duration) -> Self {
         let one_way = (round_trip / 2, round_trip / 2);
-        Self { dice: Dice(1), opening: Duration::ZERO, one_way }
+        Self { random: TestRandom(1), opening: Duration::ZERO, one_way }
     }
 
     fn one_way(&mut self) -> Duration {
-        self.dice.between(self.one_way.0, self.one_way.1)
+        self.random.between(self.one_way.0, self.one_way.1)
     }
 }
 

@@ -9,7 +9,7 @@ use cfcache_model::endpoint::PurgeCache;
 use cfcache_transport::{Delivery, ScriptedTransport};
 
 use crate::spans::Recording;
-use crate::world::{TOKEN, accepted, client, lost, policy, refused_with, reply, some_tags, tags, zone};
+use crate::support::{TOKEN, accepted, client, lost, policy, refused_with, reply, some_tags, tags, zone};
 
 #[tokio::test(start_paused = true)]
 async fn each_request_has_a_span_without_the_token() {

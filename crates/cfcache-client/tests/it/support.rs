@@ -141,17 +141,17 @@ pub(crate) struct End {
 
 /// Records events.
 #[derive(Default)]
-pub(crate) struct Diary {
+pub(crate) struct EventRecorder {
     pub(crate) ends: Vec<End>,
     pub(crate) stops: Vec<Stop>,
     /// The other events, in `Debug` form.
     pub(crate) lines: Vec<String>,
     /// How many batches it records before recording fails.
-    pub(crate) pages: Option<usize>,
+    pub(crate) records_left: Option<usize>,
     pub(crate) recorded: Vec<String>,
 }
 
-impl Observer for Diary {
+impl Observer for EventRecorder {
     fn on(&mut self, event: Event<'_>) {
         match event {
             Event::Ended(outcome) => {
@@ -172,16 +172,16 @@ impl Observer for Diary {
 
     fn record(&mut self, outcome: &Outcome) -> Option<Recording> {
         let Ok(()) = outcome.result else { return None };
-        if self.pages == Some(0) {
+        if self.records_left == Some(0) {
             return Some(Box::pin(async { Err("the disk is full".into()) }));
         }
-        self.pages = self.pages.map(|pages| pages - 1);
+        self.records_left = self.records_left.map(|records_left| records_left - 1);
         self.recorded.extend(outcome.batch.entries().iter().map(|entry| entry.target.text().into_owned()));
         None
     }
 }
 
-impl Diary {
+impl EventRecorder {
     /// The entries that were accepted, in the order of the input.
     pub(crate) fn accepted(&self) -> Vec<&str> {
         self.entries(|end| end.error.is_none())
