@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use cfcache_client::engine::Policy;
 use cfcache_client::{PurgeScope, entries};
+use cfcache_model::Kind;
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::{BatchLimits, Entry};
-use cfcache_model::Kind;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
