@@ -167,14 +167,12 @@ impl EnvVars {
         environment.visitor_headers = environment.read(VISITOR_HEADERS).map(SecretString::from);
         environment.home = environment.read(HOME).map(PathBuf::from);
         environment.config_home = environment
-            .read(XDG_CONFIG_HOME)
-            .or_else(|| cfg!(windows).then(|| environment.read(APPDATA)).flatten())
-            .map(PathBuf::from)
+            .read_folder(XDG_CONFIG_HOME)
+            .or_else(|| cfg!(windows).then(|| environment.read_folder(APPDATA)).flatten())
             .or_else(|| environment.home.as_ref().map(|home| home.join(".config")));
         environment.state_home = environment
-            .read(XDG_STATE_HOME)
-            .or_else(|| cfg!(windows).then(|| environment.read(LOCALAPPDATA)).flatten())
-            .map(PathBuf::from)
+            .read_folder(XDG_STATE_HOME)
+            .or_else(|| cfg!(windows).then(|| environment.read_folder(LOCALAPPDATA)).flatten())
             .or_else(|| environment.home.as_ref().map(|home| home.join(".local").join("state")));
         environment.https_proxy = environment.read_either(HTTPS_PROXY);
         environment.http_proxy = match environment.read(REQUEST_METHOD) {
@@ -237,6 +235,12 @@ impl EnvVars {
     /// contain a password.
     fn read_either(&mut self, name: &str) -> SecretString {
         self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default().into()
+    }
+
+    /// The value of a variable that holds the path of a folder. The XDG specification requires that a relative path is
+    /// ignored: it would be another folder in each working directory.
+    fn read_folder(&mut self, name: &str) -> Option<PathBuf> {
+        self.read(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// The value of another variable, such as one that a profile names for its token.
