@@ -92,6 +92,12 @@ impl PurgeBody {
     }
 }
 
+impl From<Batch> for PurgeBody {
+    fn from(batch: Batch) -> Self {
+        Self::Batch(batch)
+    }
+}
+
 impl Serialize for PurgeBody {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;

@@ -178,8 +178,8 @@ impl BatchLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "a change is that of the promise")]
 pub enum Dedupe {
-    /// The whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for a finite input, in which a repeated entry is
-    /// redundant.
+    /// The default. The whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for a finite input, in which a
+    /// repeated entry is redundant.
     #[default]
     WholeInput,
     /// Only entries that have not been sent ([`Planner::sent`]): for an unbounded input, in which an entry that comes

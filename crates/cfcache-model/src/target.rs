@@ -12,7 +12,9 @@ pub mod url;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
@@ -85,7 +87,7 @@ macro_rules! kinds {
         }
 
         /// A target to purge or invalidate.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Target {
             $($(#[$meta])* $kind($type),)*
@@ -282,9 +284,22 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Writes the plural: `urls`, `tags`, `hosts`, `prefixes`.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+/// Parses the plural ([`Kind::word`]) or the name of the field in the body ([`Kind::field`]).
+impl FromStr for Kind {
+    type Err = InvalidInput;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == text || kind.field() == text).ok_or_else(|| {
+            let words: Vec<_> = Self::ALL.iter().map(|kind| quote(kind.word())).collect();
+            InvalidInput::new(alloc::format!("a kind is one of {}, not {}", words.join(", "), quote(text)))
+        })
     }
 }
 

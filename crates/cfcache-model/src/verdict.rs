@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::error::Error;
 use core::fmt;
 
 use serde::de::DeserializeOwned;
@@ -370,3 +371,5 @@ impl fmt::Display for ApiFailure {
         write!(f, "status {}: {}", self.status, self.reason())
     }
 }
+
+impl Error for ApiFailure {}

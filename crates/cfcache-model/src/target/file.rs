@@ -20,7 +20,7 @@ use crate::text::{clip, quote};
 /// - No header is repeated; names are case-insensitive.
 /// - A file without headers is encoded as a string, `"https://…"`; one with headers as `{"url":…,"headers":{…}}`. The
 ///   API's schema does not allow both forms in one body, so a batch with one such file contains only objects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct File {
     url: PurgeUrl,
     headers: Box<[CacheKeyHeader]>,

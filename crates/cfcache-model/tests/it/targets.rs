@@ -11,6 +11,16 @@ use serde_json::Value;
 
 use crate::support::{any_text, config};
 
+#[test]
+fn parses_the_names_of_kinds() {
+    for kind in Kind::ALL {
+        assert_eq!(kind.to_string().parse(), Ok(*kind));
+        assert_eq!(kind.field().parse(), Ok(*kind));
+    }
+    let refused = "page\n".parse::<Kind>().unwrap_err().to_string();
+    assert_eq!(refused, r"a kind is one of `urls`, `tags`, `hosts`, `prefixes`, not `page\n`");
+}
+
 /// Every documented limit from both sides, and typical mistakes: one line per verdict, and a cure if there is one.
 #[test]
 fn validates_targets() {

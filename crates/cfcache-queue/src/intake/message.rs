@@ -532,7 +532,9 @@ impl Reader<'_> {
                 word => match Kind::ALL.iter().find(|kind| kind.word() == word) {
                     Some(kind) => lists.push((*kind, *value)),
                     None => {
-                        let hint = sources::kind(word)
+                        let hint = word
+                            .parse::<Kind>()
+                            .ok()
                             .map(|kind| format!(": is `{}` meant?", kind.word()))
                             .unwrap_or_default();
                         self.problems.add(at, format!("there is no such field{hint}"));

@@ -499,7 +499,7 @@ fn kinds(settings: &SourceSettings) -> Result<Vec<&'static str>, String> {
     }
     let kinds = words.iter().map(|word| match word.as_str() {
         "everything" => Ok("everything"),
-        word => kind(word).map(Kind::field).ok_or_else(|| {
+        word => word.parse().map(Kind::field).map_err(|_| {
             format!("`kinds`: `{word}` is not one of `urls`, `tags`, `hosts`, `prefixes` and `everything`")
         }),
     });
@@ -533,11 +533,6 @@ fn rate(items: f64) -> Result<Mutex<RateLimit>, String> {
 /// Returns whether an id has the form of all documented ids: 32 hex digits.
 fn is_usual_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Returns the kind with that name in the API or on the command line: `files` or `urls`.
-pub(super) fn kind(word: &str) -> Option<Kind> {
-    Kind::ALL.iter().copied().find(|kind| kind.word() == word || kind.field() == word)
 }
 
 /// Converts a zone to the form in which it is stored: an id unchanged, a domain in lower case with `xn--`. A domain

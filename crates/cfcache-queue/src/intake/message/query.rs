@@ -7,7 +7,6 @@ use cfcache_model::text::{CLIP_CHARS, clip, quote};
 use percent_encoding::percent_decode_str;
 
 use crate::intake::message::{Problems, delay};
-use crate::intake::sources;
 
 /// The parameters of a URL.
 #[derive(Debug)]
@@ -53,9 +52,9 @@ impl Query {
                     Ok(delay) => read.delay = delay,
                     Err(message) => problems.add(&at, message),
                 },
-                "kind" => match sources::kind(&value) {
-                    Some(kind) => read.kind = kind,
-                    None => {
+                "kind" => match value.parse() {
+                    Ok(kind) => read.kind = kind,
+                    Err(_) => {
                         let message = "and must be `urls`, `tags`, `hosts` or `prefixes`";
                         problems.add(&at, format!("it is {}, {message}", quote(&value)));
                     }
