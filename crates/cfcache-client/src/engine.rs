@@ -54,24 +54,35 @@ pub use crate::engine::limiter::{Denied, Limiter, RateLimiter};
 pub use crate::engine::scheduler::{Decision, Ended, Scheduler, Step, Ticket};
 
 /// How requests are rate limited and retried.
+///
+/// Start from the default, and set what differs:
+///
+/// ```
+/// use cfcache_client::engine::Policy;
+///
+/// let mut policy = Policy::default();
+/// policy.limits = Some(cfcache_model::Plan::Pro.purge_limits());
+/// policy.max_retries = 3;
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Policy {
-    /// The maximum number of requests in flight, for all users of a limiter; at least 1.
+    /// The maximum number of requests in flight, for all users of a limiter; at least 1. Default: 64.
     pub concurrency: usize,
-    /// How many times a request is retried.
+    /// How many times a request is retried. Default: 10.
     ///
     /// Responses with "too many requests" count only while no other request is accepted in between: in a run that makes
     /// progress, waiting for the rate limit uses up no retries.
     pub max_retries: u32,
     /// The longest single wait that a server may demand (with `Retry-After`, or with the quota in its headers), and the
-    /// longest time in which all requests are refused because of the rate.
+    /// longest time in which all requests are refused because of the rate. Default: 10 minutes.
     pub max_wait: Duration,
-    /// The rate limits of the plan; `None` obeys only the server's headers.
+    /// The rate limits of the plan; `None` obeys only the server's headers. Default: those of [`Plan::Free`](cfcache_model::Plan::Free),
+    /// which are valid for every plan.
     pub limits: Option<PurgeLimits>,
-    /// The first wait after a failure, before jitter. It doubles with each attempt.
+    /// The first wait after a failure, before jitter. It doubles with each attempt. Default: 500 ms.
     pub backoff_base: Duration,
-    /// The longest wait after a failure for which the server did not specify one.
+    /// The longest wait after a failure for which the server did not specify one. Default: 30 seconds.
     pub backoff_cap: Duration,
     /// The seed of the jitter. `None` uses a random seed for each process, so that machines that failed together do not
     /// retry together. A fixed seed makes a test repeatable.

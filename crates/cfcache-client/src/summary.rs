@@ -7,7 +7,7 @@ use core::ops::{Add, AddAssign};
 ///
 /// Only the job counts; everything else receives the totals from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[must_use = "an entry that failed is told nowhere else"]
+#[must_use = "only the summary says that entries failed"]
 #[non_exhaustive]
 pub struct Summary {
     /// Entries that were read.

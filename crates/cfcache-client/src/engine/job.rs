@@ -47,6 +47,7 @@ pub enum JobStep {
     /// Send this request, and report the result to [`PurgeJob::on_response`].
     Send(RequestId, Box<Request>),
     /// Record the outcome with this number ([`PurgeJob::outcome`]), and report the result to [`PurgeJob::on_recorded`].
+    /// Outcomes are numbered over all scopes, in the order in which they ended; [`Outcome::number`] is another number.
     Record(u64),
     /// Wait until that time, or until a request ends or an outcome is recorded, whichever is first; if `wants_input`,
     /// also until there is more input.
@@ -639,13 +640,13 @@ impl<O: Observer> PurgeJob<O> {
         self.observer.on(Event::Ended(outcome));
     }
 
-    /// The outcome with that number, as long as it has not been recorded.
+    /// The outcome with the number of a [`JobStep::Record`], as long as it has not been recorded.
     #[must_use]
     pub fn outcome(&self, number: u64) -> Option<&Outcome> {
         self.unrecorded.get(&number).map(Box::as_ref)
     }
 
-    /// Starts recording an outcome ([`Observer::record`]).
+    /// Starts recording an outcome ([`Observer::record`]); `None` if there is nothing to wait for.
     pub fn record(&mut self, number: u64) -> Option<Recording> {
         let outcome = self.unrecorded.get(&number)?;
         self.observer.record(outcome)

@@ -29,7 +29,7 @@ const FAILURES_PER_SUCCESS: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// Returns what to do now.
+/// What a scheduler requires its driver to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
 pub enum Step {
