@@ -6,10 +6,11 @@ use cfcache_client::engine::{Limiter, Policy};
 use cfcache_client::{BaseUrl, Codec, Credentials, DEFAULT_BASE_URL};
 use cfcache_model::endpoint::Action;
 use cfcache_model::{Plan, ZoneId};
-use cfcache_transport::HyperTransport;
+use cfcache_transport::{HyperTransport, ProxyRules, Timeouts};
 use http::HeaderValue;
 use secrecy::SecretString;
 
+use crate::environment;
 use crate::error::Error;
 use crate::purge::PurgeRequest;
 
@@ -28,30 +29,20 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Creates a client from the environment: `CLOUDFLARE_API_TOKEN`, or `CLOUDFLARE_API_KEY` with `CLOUDFLARE_EMAIL`;
-    /// `CLOUDFLARE_BASE_URL` or `CLOUDFLARE_API_BASE_URL`; `CFCACHE_PLAN` (default: `free`).
+    /// Creates a client from the environment variables that the binary `cfcache` reads too:
+    ///
+    /// - `CLOUDFLARE_API_TOKEN`, or `CLOUDFLARE_API_KEY` with `CLOUDFLARE_EMAIL`
+    /// - `CLOUDFLARE_BASE_URL`, otherwise `CLOUDFLARE_API_BASE_URL`
+    /// - `CFCACHE_PLAN` (default: `free`). A client does not look up the plan of a zone, so `auto` means `free` too.
+    /// - `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case
+    ///
+    /// An empty variable counts as unset, except for an empty base URL, which is an error.
     ///
     /// # Errors
     ///
-    /// [`Error`] if there are no credentials, or if a variable has an invalid value.
-    #[expect(clippy::disallowed_methods, reason = "the environment is what this function is about")]
+    /// [`Error::NoCredentials`], or [`Error::Variable`] if a variable has an invalid value.
     pub fn from_env() -> Result<Self, Error> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let mut builder = Self::builder();
-        if let Some(token) = variable("CLOUDFLARE_API_TOKEN") {
-            builder = builder.api_token(token);
-        } else if let (Some(key), Some(email)) =
-            (variable("CLOUDFLARE_API_KEY"), variable("CLOUDFLARE_EMAIL"))
-        {
-            builder = builder.api_key(email, key);
-        }
-        if let Some(url) = variable("CLOUDFLARE_BASE_URL").or_else(|| variable("CLOUDFLARE_API_BASE_URL")) {
-            builder = builder.base_url(url);
-        }
-        if let Some(plan) = variable("CFCACHE_PLAN").filter(|plan| plan != "auto") {
-            builder = builder.plan(plan.parse().map_err(Error::Plan)?);
-        }
-        builder.build()
+        environment::builder()?.build()
     }
 
     /// Starts a purge of a zone: cached files are deleted.
@@ -86,6 +77,9 @@ pub struct ClientBuilder {
     plan: Option<Plan>,
     user_agent: Option<String>,
     policy: Option<Policy>,
+    proxies: ProxyRules,
+    authorities: Vec<Vec<u8>>,
+    timeout: Option<Duration>,
     limiter: Option<Arc<dyn Limiter>>,
 }
 
@@ -149,6 +143,25 @@ impl ClientBuilder {
         self
     }
 
+    /// Reaches the API through the proxy that these rules select (default: no proxy). No variable of the environment is
+    /// read, unless the client is created with [`Client::from_env`].
+    pub fn proxies(mut self, rules: ProxyRules) -> Self {
+        self.proxies = rules;
+        self
+    }
+
+    /// Trusts the certificate authorities in `pem` in addition to those of the platform. Can be called several times.
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities.push(pem.into());
+        self
+    }
+
+    /// Sets the time limit of one attempt (default: 60 seconds).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// Uses a rate limiter that is shared with other clients, or the program's own.
     pub fn limiter(mut self, limiter: Arc<dyn Limiter>) -> Self {
         self.limiter = Some(limiter);
@@ -174,7 +187,14 @@ impl ClientBuilder {
         let plan = self.plan.unwrap_or(Plan::Free);
         let mut policy = self.policy.unwrap_or_default();
         policy.limits = Some(plan.purge_limits());
-        let transport = HyperTransport::builder(base.origin().clone());
+        let proxy = self.proxies.intercepts(base.origin());
+        let mut transport = HyperTransport::builder(base.origin().clone()).with_proxy(proxy);
+        for pem in self.authorities {
+            transport = transport.with_ca_pem(pem);
+        }
+        if let Some(timeout) = self.timeout {
+            transport = transport.with_timeouts(Timeouts::from_total(timeout));
+        }
         let transport = transport.build().map_err(Error::Connection)?;
         let codec = Codec::with_user_agent(base, Some(&credentials), user_agent);
         let mut client = cfcache_client::Client::new(Arc::new(transport), codec, policy);

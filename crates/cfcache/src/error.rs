@@ -18,8 +18,13 @@ pub enum Error {
     BaseUrl(InvalidInput),
     /// The user agent contains characters that are not allowed in a header.
     UserAgent,
-    /// An environment variable has an unknown plan.
-    Plan(InvalidInput),
+    /// An environment variable has an invalid value ([`Client::from_env`](crate::Client::from_env)).
+    Variable {
+        /// The name of the variable.
+        name: &'static str,
+        /// Why.
+        reason: InvalidInput,
+    },
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
     /// A text is not an id.
@@ -64,11 +69,11 @@ impl fmt::Display for Error {
             Self::Credentials(invalid) => write!(f, "{invalid}"),
             Self::BaseUrl(invalid) => write!(f, "not a base URL: {invalid}"),
             Self::UserAgent => f.write_str("the user agent contains characters that are not allowed in a header"),
-            Self::Plan(unknown) => write!(f, "CFCACHE_PLAN: {unknown}"),
+            Self::Variable { name, reason } => write!(f, "{name} is invalid: {reason}"),
             Self::Connection(error) => write!(f, "{error}"),
             Self::Id(invalid) => write!(f, "{invalid}"),
             Self::Entry { index, reason } => {
-                write!(f, "entry {index} is invalid, and nothing was sent: {reason}")
+                write!(f, "the entry at index {index} is invalid, and nothing was sent: {reason}")
             }
             Self::Empty => f.write_str("there is nothing to purge: the list is empty, and nothing was sent"),
             Self::Mixed => f.write_str(
@@ -93,7 +98,7 @@ impl fmt::Display for Error {
             },
             Self::Incomplete(summary) => {
                 write!(f, "{} of {} entries were not accepted", summary.failed, summary.items)?;
-                summary.failures.first().map_or(Ok(()), |first| write!(f, ", the first: {}", first.message))
+                summary.failures.first().map_or(Ok(()), |first| write!(f, ", the first: {first}"))
             }
         }
     }

@@ -40,6 +40,7 @@
 //! runtime), `cfcache-client` (which runs them on tokio), `cfcache-transport` and `cfcache-model`.
 
 mod client;
+mod environment;
 mod error;
 mod purge;
 mod summary;
@@ -47,11 +48,13 @@ mod summary;
 mod verify;
 
 pub use cfcache_client::{ErrorKind, engine};
+pub use cfcache_model::id::InvalidId;
 pub use cfcache_model::plan::Entry;
-pub use cfcache_model::target::{File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
+pub use cfcache_model::target::{CacheKeyHeader, File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
 pub use cfcache_model::{EnvironmentId, InvalidInput, Plan, ZoneId};
 #[cfg(feature = "verify")]
 pub use cfcache_probe::{Sha256, Verdict};
+pub use cfcache_transport::{BuildError, Proxy, ProxyRules};
 
 pub use crate::client::{Client, ClientBuilder};
 pub use crate::error::Error;

@@ -1,5 +1,8 @@
+use std::fmt;
+
 use cfcache_client::ErrorKind;
 use cfcache_client::engine::Stop;
+use cfcache_model::text::quote;
 
 use crate::error::Error;
 
@@ -8,7 +11,7 @@ const NAMED: usize = 1000;
 
 /// The results of a request: `accepted + failed + duplicates == items`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use = "an entry that failed is told nowhere else: see `into_result`"]
+#[must_use = "only the summary says which entries failed: see `into_result`"]
 #[non_exhaustive]
 pub struct Summary {
     /// The number of entries.
@@ -51,6 +54,13 @@ pub struct FailedEntry {
     pub message: String,
     /// Whether the entry may have been purged nonetheless, because the response was lost.
     pub is_unclear: bool,
+}
+
+/// Writes the beginning of the entry, and the message.
+impl fmt::Display for FailedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", quote(&self.entry), self.message)
+    }
 }
 
 /// The outcome of one entry.

@@ -6,9 +6,11 @@
 mod verify;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cfcache::{Client, Entry, EntryStatus, Error, ErrorKind, File, Tag, Target, ZoneId};
 use cfcache_emulator::{Config, Emulator, Server, Token, Zone};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -78,7 +80,10 @@ async fn an_invalid_or_empty_request_sends_nothing() {
     let purge = || client.purge(&zone);
     let error = purge().urls(["https://www.example.com/a", "www.example.com/b"]).send().await.unwrap_err();
     assert!(matches!(error, Error::Entry { index: 1, .. }), "{error}");
-    assert!(error.to_string().starts_with("entry 1 is invalid, and nothing was sent: "), "{error}");
+    assert!(
+        error.to_string().starts_with("the entry at index 1 is invalid, and nothing was sent: "),
+        "{error}"
+    );
     for error in [
         purge().send().await.unwrap_err(),
         purge().urls(Vec::<String>::new()).send().await.unwrap_err(),
@@ -208,7 +213,38 @@ async fn from_env_reads_the_environment() {
     let (succeeded, told) = run(&whole[1..]);
     assert!(!succeeded && told.contains("NoCredentials"), "{told}");
     let (succeeded, told) = run(&[whole[0], whole[1], ("CFCACHE_PLAN", "gold")]);
-    assert!(!succeeded && told.contains("Plan"), "{told}");
+    assert!(!succeeded && told.contains(r#"Variable { name: "CFCACHE_PLAN""#), "{told}");
+    // An empty base URL never means Cloudflare's API, and another variable can replace it.
+    let (succeeded, told) = run(&[whole[0], ("CLOUDFLARE_BASE_URL", " ")]);
+    assert!(!succeeded && told.contains(r#"Variable { name: "CLOUDFLARE_BASE_URL""#), "{told}");
+    let other = [whole[0], ("CLOUDFLARE_BASE_URL", ""), ("CLOUDFLARE_API_BASE_URL", base.as_str())];
+    assert!(run(&other).0);
+    let (succeeded, told) = run(&[whole[0], ("CLOUDFLARE_API_BASE_URL", "ftp://a")]);
+    assert!(!succeeded && told.contains(r#"Variable { name: "CLOUDFLARE_API_BASE_URL""#), "{told}");
+    let (succeeded, told) = run(&[whole[0], ("https_proxy", "socks5://127.0.0.1:9")]);
+    assert!(!succeeded && told.contains(r#"Variable { name: "HTTPS_PROXY"#), "{told}");
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy: cfcache::Proxy = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let accepted = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(connection.read_u8().await.unwrap());
+        }
+        connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let builder = Client::builder().api_token(TOKEN).proxies(proxy.into()).max_retries(0);
+    let client = builder.timeout(Duration::from_secs(30)).build().unwrap();
+    let summary = client.purge(&zone()).tags(["a"]).send().await.unwrap();
+    assert_eq!((summary.failed, summary.failures[0].kind), (1, ErrorKind::Unreachable));
+    let shown = summary.failures[0].to_string();
+    assert!(shown.starts_with("`a`: ") && shown.contains("403"), "{shown}");
+    assert!(accepted.await.unwrap().starts_with("CONNECT api.cloudflare.com:443 HTTP/1.1\r\n"));
 }
 
 /// This only has to compile.
