@@ -12,6 +12,21 @@
 //! All of these are pure functions or state machines without IO, with `now` as a parameter. The feature `visitor`, on
 //! by default, adds the part that needs a runtime (tokio): [`Visitor`] sends HTTP requests, and [`probe`], [`verify`],
 //! [`warm`] and [`wait_at_gate`] run the state machines with it.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//!
+//! use cfcache_model::endpoint::Action;
+//! use cfcache_probe::{Answer, Purged, Verdict, judge};
+//!
+//! // A visitor gets a copy that is 90 seconds old, two seconds after the purge was accepted.
+//! let head = http::Response::builder().header("cf-cache-status", "HIT").header("age", "90").body(())?;
+//! let answer = Answer::from_head(head.status(), head.headers(), SystemTime::now());
+//! let purged = Purged::new(Action::Purge, Duration::from_millis(2000), Duration::from_millis(2050));
+//! let verdict = judge(purged, &answer, None);
+//! assert!(matches!(verdict, Verdict::Survivor(_)));
+//! # Ok::<(), http::Error>(())
+//! ```
 
 #[cfg(feature = "visitor")]
 mod accepted;

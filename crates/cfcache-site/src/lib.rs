@@ -8,6 +8,39 @@
 //! - [`selection`]: selects what to purge, by URL or less exactly
 //! - [`state`]: the state between two runs
 //! - [`io`]: the modules that read and write files; all others are pure functions
+//!
+//! ```
+//! use cfcache_site::difference::difference;
+//! use cfcache_site::mapping::{Site, SiteUrl};
+//! use cfcache_site::path::Root;
+//! use cfcache_site::snapshot::manifest::Manifest;
+//!
+//! // Two outputs of `md5sum`, from before and after a deployment.
+//! let site = Site::new(vec![SiteUrl::parse("https://www.example.com")?]);
+//! let read = |line: &str| {
+//!     let mut manifest = Manifest::new(Root::none());
+//!     manifest.push(line.as_bytes(), &|path| site.ignores(path))?;
+//!     manifest.finish()
+//! };
+//! let before = read("0cc175b9c0f1b6a831c399e269772661  blog/index.html")?;
+//! let after = read("92eb5ffee6ae2fec3ad71c777531578f  blog/index.html")?;
+//!
+//! let mut difference = difference(Some(before.kind()), &after);
+//! for entry in before.iter() {
+//!     difference.push_old(entry);
+//! }
+//! let (changes, counts) = difference.finish();
+//! assert_eq!(counts.changed, 1);
+//!
+//! let mut urls = Vec::new();
+//! site.for_each_target(&changes[0].path, &mut |target| urls.push(target.text().into_owned()));
+//! urls.sort();
+//! assert_eq!(
+//!     urls,
+//!     ["https://www.example.com/blog", "https://www.example.com/blog/", "https://www.example.com/blog/index.html"],
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod changes;
 pub mod difference;

@@ -8,6 +8,23 @@
 //! - [`TransportError`]: what went wrong; its [`Delivery`] says whether the request can have been processed
 //! - `HyperTransport`: the implementation over hyper, with the feature `hyper`
 //! - `ScriptedTransport`: answers in tests, with the feature `test-util`
+//!
+#![cfg_attr(feature = "hyper", doc = "```")]
+#![cfg_attr(not(feature = "hyper"), doc = "```ignore")]
+//! use bytes::Bytes;
+//! use cfcache_transport::{Delivery, HyperTransport, Operation, Request, Transport as _};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Nothing listens on port 1, so the request was certainly not processed.
+//! let transport = HyperTransport::builder("http://127.0.0.1:1".parse()?).build()?;
+//! let message = http::Request::get("/client/v4/zones").body(Bytes::new())?;
+//! let error = transport.send(Request::new(Operation::new("list_zones"), message)).await.unwrap_err();
+//! assert_eq!(error.delivery(), Delivery::NotSent);
+//! assert!(error.is_retryable());
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 #[cfg(feature = "hyper")]
