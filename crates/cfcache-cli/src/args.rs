@@ -630,7 +630,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ListCommand {
-    /// Names and ids
+    /// List names and ids
     List,
 }
 
@@ -655,11 +655,11 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SwitchCommand {
-    /// Is it on?
+    /// Show whether it is on
     Get,
     /// Turn it on or off
     Set {
-        /// `on` or `off`
+        /// The new value
         #[arg(value_parser = one_of(ON_OFF))]
         value: OnOff,
     },
@@ -690,11 +690,11 @@ pub(crate) enum BrowserCacheTtlCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SmartCommand {
-    /// Is it on?
+    /// Show whether it is on
     Get,
     /// Turn it on or off
     Set {
-        /// `on` or `off`
+        /// The new value
         #[arg(value_parser = one_of(ON_OFF))]
         value: OnOff,
     },
@@ -704,11 +704,11 @@ pub(crate) enum SmartCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReserveCommand {
-    /// Is it on?
+    /// Show whether it is on
     Get,
     /// Turn it on or off
     Set {
-        /// `on` or `off`
+        /// The new value
         #[arg(value_parser = one_of(ON_OFF))]
         value: OnOff,
     },
@@ -724,7 +724,7 @@ pub(crate) enum ReserveCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VariantsCommand {
-    /// Which are set
+    /// Show which are set
     Get,
     /// Set these variants and remove all others
     #[command(after_long_help = "\
@@ -844,7 +844,7 @@ pub(crate) struct ChangedArgs {
     /// remove from the start of each listed path
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
-    /// Take the files from the output of sha256sum, b3sum or md5sum; `-` is standard input
+    /// Take the files from the output of sha256sum, b3sum, md5sum or sha1sum; `-` is standard input
     #[arg(long, value_name = "FILE", group = "source", help_heading = "Input")]
     pub(crate) manifest: Option<PathBuf>,
     /// Take the files from a tree of the git repository in the working directory, such as `HEAD:public`
@@ -878,7 +878,7 @@ pub(crate) struct ChangedArgs {
     /// What to purge in that case; the first that is fast enough: prefix, host, everything, or none
     #[arg(
         long,
-        value_name = "WHAT",
+        value_name = "SCOPE",
         value_delimiter = ',',
         default_value = "prefix,host",
         value_parser = one_of(FALLBACKS),
@@ -886,7 +886,7 @@ pub(crate) struct ChangedArgs {
     )]
     pub(crate) fallback: Vec<Option<FallbackTo>>,
     /// What to purge if there is no state to compare with
-    #[arg(long, value_name = "WHAT", default_value = "host", value_parser = one_of(FIRST_RUNS), help_heading = "Extent")]
+    #[arg(long, value_name = "SCOPE", default_value = "host", value_parser = one_of(FIRST_RUNS), help_heading = "Extent")]
     pub(crate) first: FirstRun,
     /// Only record what has to be purged; run it before an upload, so that the next run purges it even if the upload
     /// fails
@@ -902,7 +902,7 @@ pub(crate) struct ChangedArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InputArgs {
-    /// Entries
+    /// The entries, one per argument
     #[arg(value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
     /// A file with one entry per line, or a JSON array of entries; `-` is standard input. Blank lines and lines that
@@ -945,7 +945,7 @@ pub(crate) struct Common {
     /// Use an emulator inside this process; needs no credentials and changes nothing
     #[arg(long, global = true, help_heading = "Connection")]
     pub(crate) emulator: bool,
-    /// How to print results
+    /// How to print results [default: human]
     #[arg(
         short,
         long,
@@ -980,7 +980,8 @@ pub(crate) struct Common {
 pub(crate) struct Global {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, ALL_PROXY, NO_PROXY, also in lower case]
+    /// The proxy, as `http://host:port`, or `none` [env: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, also in lower
+    /// case]
     #[arg(long, global = true, hide_short_help = true, value_name = "URL|none", help_heading = "Connection")]
     pub(crate) proxy: Option<String>,
     /// A profile of the configuration file [env: CFCACHE_PROFILE]
@@ -990,7 +991,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
     pub(crate) config: Option<PathBuf>,
     /// Which root certificates to trust [default: platform]
-    #[arg(long, global = true, hide_short_help = true, value_name = "WHOSE", help_heading = "Connection", value_parser = one_of(ROOTS))]
+    #[arg(long, global = true, hide_short_help = true, value_name = "STORE", help_heading = "Connection", value_parser = one_of(ROOTS))]
     pub(crate) roots: Option<Roots>,
     /// A PEM file of additional certificates to trust; for example, of a private authority
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Connection")]
@@ -1030,15 +1031,15 @@ pub(crate) struct Global {
     /// No progress
     #[arg(long, global = true, hide_short_help = true, help_heading = "Output")]
     pub(crate) no_progress: bool,
-    /// When to use color
+    /// When to use color [default: auto]
     #[arg(long, global = true, hide_short_help = true, value_name = "WHEN", help_heading = "Output", value_parser = one_of(COLORS))]
     pub(crate) color: Option<ColorChoice>,
     /// Write messages as a log to standard error, one line per message and request [env: CFCACHE_LOG sets the level:
     /// `info` adds connections; levels of targets, such as `warn,cfcache_transport=info`]
     #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", help_heading = "Output", value_parser = one_of(LOG_FORMATS))]
     pub(crate) log_format: Option<LogFormat>,
-    /// What to do about an invalid entry
-    #[arg(long, global = true, hide_short_help = true, value_name = "WHAT", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
+    /// What to do about an invalid entry [default: fail]
+    #[arg(long, global = true, hide_short_help = true, value_name = "ACTION", help_heading = "Safety", value_parser = one_of(ON_INVALID))]
     pub(crate) on_invalid: Option<bool>,
     /// Treat warnings about entries as errors; for example, a `*` in a URL makes an entry invalid
     #[arg(long, global = true, hide_short_help = true, help_heading = "Safety")]
@@ -1112,7 +1113,7 @@ pub(crate) struct Visiting {
         long,
         global = true,
         hide_short_help = true,
-        value_name = "WHOM",
+        value_name = "VISITOR",
         help_heading = "Visitors",
         value_delimiter = ',',
         value_parser = one_of(WARM_AS)
@@ -1254,7 +1255,7 @@ const CHANGES: &[(&str, &str, ListFormat)] = &[
     ("rsync", "`rsync --out-format='%i %n'`", ListFormat::Rsync),
     ("aws", "`aws s3 sync --no-progress`", ListFormat::Aws),
     ("rclone", "`rclone --combined -`", ListFormat::Rclone),
-    ("paths", "A path a line", ListFormat::Paths),
+    ("paths", "One path per line", ListFormat::Paths),
 ];
 
 /// What to purge if purging URLs would take too long.
@@ -1296,7 +1297,7 @@ const ROOTS: &[(&str, &str, Roots)] = &[
 
 /// How a log is written.
 const LOG_FORMATS: &[(&str, &str, LogFormat)] =
-    &[("text", "For people", LogFormat::Text), ("json", "One JSON object a line", LogFormat::Json)];
+    &[("text", "For people", LogFormat::Text), ("json", "One JSON object per line", LogFormat::Json)];
 
 /// Whether invalid entries are skipped.
 const ON_INVALID: &[(&str, &str, bool)] = &[

@@ -17,7 +17,6 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     name = "cfcache-queue",
     version,
     propagate_version = false,
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "\
@@ -27,7 +26,7 @@ Environment:
   CLOUDFLARE_BASE_URL       the URL of the API
   CFCACHE_PLAN              free, pro, business or enterprise
   CFCACHE_QUEUE_LISTEN      the address of the intake
-  CFCACHE_LOG               error, warn, info, debug or trace
+  CFCACHE_LOG               off, error, warn or info; or targets with levels
 
 Examples:
   cfcache-queue migrate
