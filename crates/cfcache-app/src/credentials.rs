@@ -13,7 +13,7 @@ use crate::config::{API_KEY, API_TOKEN, CredentialPlace, EMAIL, EnvVars, Sourced
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::secret::{bare, may_be_secret, shown, shown_path};
+use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
 
 /// The maximum size of a secret; a larger file was named by mistake.
@@ -156,7 +156,7 @@ fn warn_if_open(path: &Path, console: &dyn Console) {
             .is_ok_and(|volume| volume.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
         if is_open && is_writable && is_own && !is_fixed {
             let shown = shown_path(path);
-            let bare = bare(&path.to_string_lossy()).to_string();
+            let bare = crate::secret::bare(&path.to_string_lossy()).to_string();
             console.warn(&format!("other users can read {shown} (`chmod 600 {bare}`)"));
         }
     }
