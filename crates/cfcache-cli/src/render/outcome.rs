@@ -16,6 +16,9 @@ const ITEMS: usize = 5;
 /// Prints the outcome of a run.
 pub(crate) fn print(report: &Report, terminal: &Terminal) {
     let kind = Kind::ALL.iter().copied().find(|kind| kind.field() == report.kind);
+    if let (Some(verify), OutputArg::Json | OutputArg::Ndjson) = (&report.verify, terminal.output) {
+        visits::warn_if_none_is_cached(verify, terminal);
+    }
     match terminal.output {
         OutputArg::Json => terminal.json(report),
         OutputArg::Ndjson => terminal.json(&SummaryEvent { event: "summary", report }),

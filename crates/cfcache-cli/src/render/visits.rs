@@ -22,12 +22,7 @@ pub(crate) fn verified(report: &VerifyReport, terminal: &Terminal) {
             clip(to, 300)
         ));
     }
-    if report.probed > 0 && report.not_cached == report.probed {
-        terminal.warn(
-            "none of these URLs is cached, so a purge changes nothing for their visitors: `cfcache probe` \
-             says why of each",
-        );
-    }
+    warn_if_none_is_cached(report, terminal);
     let mut left = ROWS;
     for (reason, group) in &report.groups {
         terminal.tell(&format!("  {reason}: {}", human::count(group.count, "URL")));
@@ -48,6 +43,16 @@ pub(crate) fn verified(report: &VerifyReport, terminal: &Terminal) {
             let how = if cure.contains("extra header") { format!(" ({HEADERS})") } else { String::new() };
             terminal.hint(&format!("{reason}: {cure}{how}"));
         }
+    }
+}
+
+/// Warns if the verification had nothing to prove. A program that only sees exit code 0 needs the warning most.
+pub(crate) fn warn_if_none_is_cached(report: &VerifyReport, terminal: &Terminal) {
+    if report.probed > 0 && report.not_cached == report.probed {
+        terminal.warn(
+            "none of these URLs is cached, so a purge changes nothing for their visitors: `cfcache probe` \
+             says why of each",
+        );
     }
 }
 

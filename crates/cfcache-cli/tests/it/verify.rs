@@ -290,6 +290,12 @@ fn warns_about_hosts_that_are_not_behind_cloudflare() {
         cfcache(&api).args("purge urls https://example.com/a --verify --verify-connect").arg(edge.at()).run();
     ran.exits(0).tells("none of these URLs is cached");
     assert!(ran.out.contains("verified 1 URL: 1 not cached"), "{}", ran.out);
+    let ran = cfcache(&api)
+        .args("purge urls https://example.com/a --json --verify --verify-connect")
+        .arg(edge.at())
+        .run();
+    ran.exits(0).tells("none of these URLs is cached");
+    assert_eq!(verified(&ran.report())["not_cached"], 1);
 }
 
 #[test]
