@@ -489,6 +489,7 @@ fn stopped(console: &dyn Console, stop: Stop, in_flight: usize, zone: Option<&st
 #[derive(Clone)]
 pub(crate) struct FailedTo {
     name: String,
+    is_null_separated: bool,
     out: Rc<RefCell<BufWriter<File>>>,
 }
 
@@ -509,18 +510,32 @@ impl FailedTo {
         }
     }
 
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(path: &Path, is_null_separated: bool) -> Result<Self, Failure> {
         let name = path_name(path);
         match File::create(path) {
-            Ok(file) => Ok(Self { name, out: Rc::new(RefCell::new(BufWriter::new(file))) }),
+            Ok(file) => {
+                Ok(Self { name, is_null_separated, out: Rc::new(RefCell::new(BufWriter::new(file))) })
+            }
             Err(error) => Err(Failure::usage(format!("cannot write `{name}`: {error}"))),
         }
     }
 
     /// Writes an entry so that reading the file returns it. An entry that no line can contain (an argument with a line
     /// break, a line that was too long or not text) is written as a comment, so that it is not read as another entry.
+    /// Where entries end with NUL there are no comments, but that text is invalid as an entry of every kind.
     fn write(&mut self, given: &str, is_whole: bool) -> std::io::Result<()> {
         let mut out = self.out.borrow_mut();
+        if self.is_null_separated {
+            return if is_whole && !given.is_empty() && !given.contains('\0') {
+                write!(out, "{given}\0")
+            } else {
+                write!(out, "# cannot be an entry of a list: {}\0", given.escape_debug())
+            };
+        }
+        // At the beginning of a file it would be taken for a JSON array of entries.
+        if given.starts_with('[') {
+            writeln!(out, "# not a JSON array:")?;
+        }
         let reads_back =
             is_whole && !given.contains('\n') && !given.ends_with('\r') && !given.trim_ascii().is_empty();
         if reads_back && !given.starts_with(['#', '\u{feff}']) {

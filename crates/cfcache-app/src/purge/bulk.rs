@@ -49,6 +49,7 @@ pub(super) async fn run(
     if journal.as_ref().is_some_and(|path| source::reads(&targets.files, path)) {
         return Err(Failure::usage("`--journal` names a file that is read as input"));
     }
+    let is_null_separated = targets.null;
     let (sources, to_ask) = visits::open(targets, journal.is_some(), visits.as_ref(), console)?;
     let kind = sources.kind();
     let mut journal = match &journal {
@@ -63,7 +64,7 @@ pub(super) async fn run(
     // error and needs no request.
     let mut input = InputReader::begin(sources, journal.as_mut().map(Journal::replay));
     if !input.has_first(interrupts).await? {
-        return input.nothing(kind, failed_to.as_deref(), console);
+        return input.nothing(kind, failed_to.as_deref(), is_null_separated, console);
     }
     let session = Session::open(&connection).await?;
     let found = FoundScopes::find(&session, &destination, console, interrupts).await?;
@@ -102,7 +103,7 @@ pub(super) async fn run(
         console,
         interrupts,
     };
-    let report = bulk.run(input, failed_to, journal, visits, before).await?;
+    let report = bulk.run(input, (failed_to, is_null_separated), journal, visits, before).await?;
     session.close().await;
     Ok(report)
 }
@@ -148,13 +149,14 @@ impl<'a> Bulk<'a> {
     pub(super) async fn run(
         mut self,
         input: InputReader<'a>,
-        failed_to: Option<PathBuf>,
+        (failed_to, is_null_separated): (Option<PathBuf>, bool),
         journal: Option<Writer>,
         visits: Option<Visits>,
         before: Option<Before>,
     ) -> Result<Report, Failure> {
         // Created only now, so that a run that cannot start does not overwrite the list of the previous one.
-        let failed_to = failed_to.as_deref().map(FailedTo::create).transpose()?;
+        let create = |path: &Path| FailedTo::create(path, is_null_separated);
+        let failed_to = failed_to.as_deref().map(create).transpose()?;
         let after_purge = self.after_purge(before);
         let action = after_purge.as_ref().map_or(Action::Purge, |after_purge| after_purge.action);
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));

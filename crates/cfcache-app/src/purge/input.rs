@@ -120,9 +120,10 @@ impl<'a> InputReader<'a> {
         self,
         kind: Kind,
         failed_to: Option<&Path>,
+        is_null_separated: bool,
         console: &dyn Console,
     ) -> Result<Report, Failure> {
-        let failed_to = failed_to.map(FailedTo::create).transpose()?;
+        let failed_to = failed_to.map(|path| FailedTo::create(path, is_null_separated)).transpose()?;
         let found = self.found;
         if found.borrow().broken.is_none() && found.borrow().invalid.is_empty() {
             return Err(empty(kind));

@@ -38,6 +38,36 @@ fn failed_to_writes_entries_with_headers_unchanged() {
 }
 
 #[test]
+fn failed_to_ends_entries_with_nul_if_the_input_does() {
+    let dir = Dir::new();
+    let api = Api::with_fault("status=400,code=9999");
+    let input = "https://www.example.com/a\0two\nlines\0https://www.example.com/b\0";
+    let run = |input: String| {
+        cfcache(&api)
+            .args("purge urls --json --null --on-invalid skip --from - --failed-to")
+            .arg(dir.at("failed"))
+            .input(input)
+            .run()
+    };
+    run(input.to_owned()).exits(2);
+    let mut written: Vec<_> = dir.read("failed").split_terminator('\0').map(str::to_owned).collect();
+    written.sort();
+    assert_eq!(written, ["https://www.example.com/a", "https://www.example.com/b", "two\nlines"]);
+    let report = run(dir.read("failed")).report();
+    assert_eq!((&report["failed"], &report["invalid"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn failed_to_never_begins_like_a_json_array() {
+    let dir = Dir::new();
+    let api = Api::with_fault("status=400,code=9999");
+    cfcache(&api).args("purge tags --failed-to").arg(dir.at("failed")).arg(r#"["a"]"#).run().exits(1);
+    let ran =
+        cfcache(&api).args("purge tags --dry-run -z").arg(ZONE).arg("--from").arg(dir.at("failed")).run();
+    assert!(ran.out.contains(r#""tags":["[\"a\"]"]"#), "{}", ran.out);
+}
+
+#[test]
 fn refuses_to_overwrite_an_input_list() {
     let dir = Dir::new();
     let api = Api::quick();

@@ -124,7 +124,7 @@ async fn send_groups(
     console: &dyn Console,
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
-    let failed_to = job.failed_to.as_deref().map(FailedTo::create).transpose()?;
+    let failed_to = job.failed_to.as_deref().map(|path| FailedTo::create(path, false)).transpose()?;
     let mut exit = Exit::Accepted;
     for (action, kind, targets) in work.groups() {
         // A reason that stopped a run also applies to the next one.
