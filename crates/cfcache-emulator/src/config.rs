@@ -64,6 +64,8 @@ pub enum Hints {
 
 impl Config {
     /// Creates a configuration of that plan, with one zone, all of its limits, and any credentials.
+    ///
+    /// Answers are not delayed, and the log keeps every request.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         Self {

@@ -189,7 +189,8 @@ fn common(roff: &mut Roff) {
     }
     roff.control("SH", ["ENVIRONMENT"]);
     roff.text([roman(
-        "Options take precedence over variables, and variables over files. An empty variable counts as unset.",
+        "Options take precedence over variables, and variables over files. An empty variable counts as unset, except \
+         for an empty base URL, which is an error.",
     )]);
     for [_, variable, means] in VARIABLES {
         // A comment may link to other constants.
