@@ -18,6 +18,41 @@
 //! - [`PurgeRequest::outcomes`] sends the outcome of each entry with the caller's tag, and [`PurgeRequest::stream`]
 //!   takes an unbounded input.
 //!
+//! # Errors
+//!
+//! [`PurgeRequest::send`] returns an [`Error`] only if nothing was sent: an entry is invalid, or the list is empty.
+//! Whatever the API or the network refuses is in the [`Summary`], because other entries of the same request may have
+//! been accepted. [`Summary::into_result`] turns a summary with failed entries into an error, and
+//! [`FailedEntry::kind`] says what to do about one: change it, change the credentials, or purge it again later.
+//! Requests are retried before an entry counts as failed.
+//!
+//! # Services
+//!
+//! [`Client::from_env`] reads the environment variables of the command line. The futures are `Send`, so a purge can run
+//! in a task of its own. An entry can have a tag, such as the key of a row, which comes back with its outcome:
+//!
+//! ```no_run
+//! use cfcache::{Client, Entry, EntryStatus, ZoneId};
+//! use futures_core::Stream;
+//!
+//! # async fn example(
+//! #     client: Client, zone: ZoneId, rows: impl Stream<Item = Entry> + Send + 'static,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! // Each row is `Entry::from(tag).with_tag(key)`.
+//! let (sender, mut outcomes) = tokio::sync::mpsc::channel(100);
+//! let purge = tokio::spawn(client.purge(&zone).stream(rows).outcomes(sender).send());
+//! while let Some(outcome) = outcomes.recv().await {
+//!     match outcome.status {
+//!         EntryStatus::Failed { message, .. } => eprintln!("row {}: {message}", outcome.tag),
+//!         _ => println!("row {} is done", outcome.tag),
+//!     }
+//! }
+//! let summary = purge.await??;
+//! # let _ = summary;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Verification
 //!
 //! A success of the API means that a purge was accepted. With the feature `verify`, which is on by default,
@@ -36,8 +71,11 @@
 //! # }
 //! ```
 //!
-//! This crate is a facade without logic of its own. It builds on [`engine`] (state machines without IO, clock or
-//! runtime), `cfcache-client` (which runs them on tokio), `cfcache-transport` and `cfcache-model`.
+//! # Other crates
+//!
+//! This crate is a facade without logic of its own. [`engine`] is re-exported for [`ClientBuilder::limiter`]; a program
+//! that runs its state machines by itself needs `cfcache-client`. A program with its own HTTP client needs only
+//! `cfcache-model`, and tests of a program that purges can use `cfcache-emulator`.
 
 mod client;
 mod environment;

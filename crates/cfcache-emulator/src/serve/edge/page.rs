@@ -28,7 +28,11 @@ fn content(
     date: impl Fn(&PurgeRecord) -> String,
 ) -> fmt::Result {
     let Inventory { objects, count, bytes, purges } = inventory;
-    writeln!(page, "<p id=\"sum\">{count} objects, {bytes} bytes. It is {}.</p>", escape(now))?;
+    writeln!(
+        page,
+        "<p id=\"sum\">{count} objects, {bytes} bytes. The emulated time is {}.</p>",
+        escape(now)
+    )?;
 
     writeln!(page, "<h2>Last purges</h2>")?;
     if purges.is_empty() {
