@@ -150,7 +150,11 @@ async fn find(client: &Client, zone: &str) -> Result<Zone, ZoneError> {
     let mut found = found.map_err(|error| ZoneError::Call(Box::new(error)))?;
     match (found.pop(), found.len()) {
         (Some(zone), 0) => Ok(zone),
-        (None, _) => Err(ZoneError::None("the credentials give access to no such zone".to_owned())),
+        (None, _) => {
+            let message = "the credentials give access to no such zone: a zone's domain needs the permission \"Zone Read\", \
+                           and its id does not";
+            Err(ZoneError::None(message.to_owned()))
+        }
         (Some(_), more) => {
             Err(ZoneError::None(format!("there are {} zones with that name: use the id of one", more + 1)))
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cfcache_app::failure;
 use cfcache_client::engine::{AttemptResult, Denied, Limiter};
 use cfcache_client::{Error, ErrorKind, Event, PurgeScope, entries};
 use cfcache_model::body::PurgeBody;
@@ -86,8 +87,10 @@ struct SearchState {
 struct WorkerState {
     /// The budgets, accounts, and accounts with zones that are paused, by name, with the end of the pause.
     paused: HashMap<String, Instant>,
-    /// The accounts, and accounts with zones, whose credentials were refused, with the reason.
-    refused: HashMap<String, String>,
+    /// The accounts, and accounts with zones, whose credentials were refused, with the account and the reason.
+    refused: HashMap<String, (String, String)>,
+    /// The accounts whose credentials the API accepted for at least one zone.
+    accepted: HashSet<String>,
     /// The health of the API, by account.
     health: HashMap<String, ApiHealth>,
     /// The zones that are being looked up.
@@ -657,15 +660,26 @@ impl Worker {
 
     fn credentials_refused(&self, account: &Account, group: &Group, error: &Error) {
         let is_unknown = error.failure().is_some_and(|failure| failure.status == 401);
-        self.refuse(account, group, &error.to_string(), is_unknown);
+        self.refuse(account, group, &with_hint(error), is_unknown);
     }
 
     fn refuse(&self, account: &Account, group: &Group, why: &str, is_unknown: bool) {
         let name = if is_unknown { account.name.clone() } else { zone_name(account, group) };
-        error!(account = account.name, zone = group.zone, why, "the API refuses the credentials");
+        let seconds = REFUSED_PAUSE.as_secs();
+        let zone = &group.zone;
+        error!(
+            account = account.name,
+            zone,
+            seconds,
+            why,
+            "the API refuses the credentials that were read at the start; trying again later"
+        );
         let mut state = self.state();
+        if is_unknown {
+            state.accepted.remove(&account.name);
+        }
         state.paused.insert(name.clone(), Instant::now() + REFUSED_PAUSE);
-        state.refused.insert(name, why.to_owned());
+        state.refused.insert(name, (account.name.clone(), why.to_owned()));
         self.report_credentials(&state);
     }
 
@@ -673,16 +687,19 @@ impl Worker {
         let mut state = self.state();
         let account_was = state.refused.remove(&account.name).is_some();
         let zone_was = state.refused.remove(&zone_name(account, group)).is_some();
+        state.accepted.insert(account.name.clone());
         if account_was || zone_was {
             info!(account = account.name, zone = group.zone, "the API accepts the credentials again");
         }
         self.report_credentials(&state);
     }
 
+    /// Reports refused credentials. One zone that is refused, which may be any text that a source sent, does not stop
+    /// the others, so it does not make the process unready.
     fn report_credentials(&self, state: &WorkerState) {
-        let first = state.refused.iter().next();
+        let first = state.refused.iter().find(|(_, (account, _))| !state.accepted.contains(account));
         self.health.set_credentials(match first {
-            Some((name, why)) => Err(format!("{name}: {why}")),
+            Some((name, (_, why))) => Err(format!("{name}: {why}")),
             None => Ok(()),
         });
     }
@@ -714,7 +731,7 @@ impl Sent {
             }
             ErrorKind::Credentials => {
                 let is_unknown = error.failure().is_some_and(|failure| failure.status == 401);
-                self.refused = Some((error.to_string(), is_unknown));
+                self.refused = Some((with_hint(error), is_unknown));
             }
             _ => {}
         }
@@ -812,6 +829,14 @@ fn zone_name(account: &Account, group: &Group) -> String {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Returns the text of an error, and what to do about it.
+fn with_hint(error: &Error) -> String {
+    match failure::hint(error) {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
     }
 }
 

@@ -140,9 +140,25 @@ async fn refused_credentials_make_it_not_ready_and_keep_requests() {
     let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
     wait_for("not ready", || async { !worker.health.not_ready().is_empty() }).await;
     let why = worker.health.not_ready().join(" ");
-    assert!(!why.contains("any-token"), "{why}");
+    assert!(!why.contains("any-token") && why.contains("check the token"), "{why}");
     worker.stop().await;
     assert_eq!(row(&database, "SELECT count(*) FROM cfcache.request WHERE attempts = 0").await, 1);
+}
+
+#[tokio::test]
+async fn a_zone_that_the_token_may_not_purge_stops_neither_others_nor_readiness() {
+    let folder = Folder::new();
+    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let server = start(config()).await;
+    let zones = [ZONE_ID.to_owned(), "b".repeat(32)];
+    store.insert(&zones.map(|zone| NewRequest { zone, ..url("/a") })).await.unwrap();
+    let worker = TestWorker::start(store.clone(), Accounts::new(account(&server, "a")));
+    let both_were_sent = || async { server.log().entries().len() == 2 };
+    wait_for("both purges", both_were_sent).await;
+    wait_for("one waiting request", || async { store.status().await.unwrap().waiting() == 1 }).await;
+    wait_for("readiness", || async { worker.health.not_ready().is_empty() }).await;
+    worker.stop().await;
+    assert_eq!(server.purges().len(), 1);
 }
 
 #[tokio::test]
