@@ -43,10 +43,10 @@ fn main() {
     let measure = Measure { program, cluster };
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let mut missed = Vec::new();
-    let mut judge = |name: &'static str, is_met: bool| {
+    let mut judge = |name: &str, is_met: bool| {
         println!("{}", if is_met { "  met" } else { "  MISSED" });
         if !is_met {
-            missed.push(name);
+            missed.push(name.to_owned());
         }
     };
     if is_wanted("intake") {
@@ -62,8 +62,10 @@ fn main() {
         judge("takeover", runtime.block_on(measure.takeover()));
     }
     if is_wanted("claims") {
-        judge("claims", runtime.block_on(measure.claims()));
-        judge("claims in a file", runtime.block_on(measure.claims_in_a_file()));
+        for (what, waiting) in [("", (1_000_000, 0)), (" beside delayed requests", (10_000, 1_000_000))] {
+            judge(&format!("claims{what}"), runtime.block_on(measure.claims(waiting)));
+            judge(&format!("claims in a file{what}"), runtime.block_on(measure.claims_in_a_file(waiting)));
+        }
     }
     if is_wanted("memory") {
         judge("memory", runtime.block_on(measure.memory()));
@@ -188,7 +190,7 @@ impl Measure {
         );
         let database = self.database().await;
         let client = database.client().await;
-        fill(&client, URLS).await;
+        fill(&client, URLS, "now()").await;
         let config = Config::new(Plan::Pro).with_zone(Zone::new(ZONE, "example.com"));
         let server = Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let begun = Instant::now();
@@ -264,13 +266,15 @@ impl Measure {
         longest <= 200.0
     }
 
-    /// Measures claims of 100 URLs with few and with many waiting requests, in turns on two databases.
-    async fn claims(&self) -> bool {
-        println!("\nclaims: 100 URLs each, 10,000 waiting against 1,000,000");
+    /// Measures claims of 100 URLs with few and with many waiting requests, in turns on two databases. `waiting` is the
+    /// number of requests that are due and of delayed ones.
+    async fn claims(&self, waiting: (u64, u64)) -> bool {
+        println!("\nclaims: 100 URLs each, 10,000 waiting against {} and {} delayed", waiting.0, waiting.1);
         let (few, many) = (self.database().await, self.database().await);
-        for (database, count) in [(&few, 10_000), (&many, 1_000_000)] {
+        for (database, (due, delayed)) in [(&few, (10_000, 0)), (&many, waiting)] {
             let client = database.client().await;
-            fill(&client, count).await;
+            fill(&client, due, "now()").await;
+            fill(&client, delayed, "now() + interval '1 day'").await;
             client.batch_execute("VACUUM ANALYZE cfcache.request").await.unwrap();
         }
         let [few, many] = [few.store(), many.store()].map(|store| Box::new(store) as Box<dyn Store>);
@@ -278,13 +282,17 @@ impl Measure {
     }
 
     /// Does the same in files.
-    async fn claims_in_a_file(&self) -> bool {
-        println!("\nclaims in a file: 100 URLs each, 10,000 waiting against 1,000,000");
+    async fn claims_in_a_file(&self, waiting: (u64, u64)) -> bool {
+        println!(
+            "\nclaims in a file: 100 URLs each, 10,000 waiting against {} and {} delayed",
+            waiting.0, waiting.1
+        );
         let (few, many) = (Folder::new("few"), Folder::new("many"));
         let mut stores: Vec<Box<dyn Store>> = Vec::new();
-        for (folder, count) in [(&few, 10_000), (&many, 1_000_000)] {
+        for (folder, (due, delayed)) in [(&few, (10_000, 0)), (&many, waiting)] {
             let store = SqliteStore::open(&folder.0).unwrap();
-            fill_file(&store, count).await;
+            fill_file(&store, due, Duration::ZERO).await;
+            fill_file(&store, delayed, Duration::from_secs(24 * 60 * 60)).await;
             stores.push(Box::new(store));
         }
         let [few, many] = stores.try_into().unwrap();
@@ -296,7 +304,7 @@ impl Measure {
         println!("\nmemory: everything is purged while 1,000,000 URLs wait");
         let database = self.database().await;
         let client = database.client().await;
-        fill(&client, 1_000_000).await;
+        fill(&client, 1_000_000, "now()").await;
         client.batch_execute(&format!("SELECT cfcache.request_everything('{ZONE}')")).await.unwrap();
         let api = Api::start(Duration::ZERO);
         let worker = self.worker(&database, &api.base_url, "enterprise");
@@ -310,7 +318,7 @@ impl Measure {
         println!("\nmemory with a file: everything is purged while 1,000,000 URLs wait");
         let folder = Folder::new("memory");
         let store = SqliteStore::open(&folder.0).unwrap();
-        fill_file(&store, 1_000_000).await;
+        fill_file(&store, 1_000_000, Duration::ZERO).await;
         store.insert(&[request(Subject::Everything)]).await.unwrap();
         drop(store);
         let api = Api::start(Duration::ZERO);
@@ -396,20 +404,21 @@ fn request(subject: Subject) -> NewRequest {
     }
 }
 
-async fn fill_file(store: &SqliteStore, count: u64) {
+async fn fill_file(store: &SqliteStore, count: u64, delay: Duration) {
     for first in (1..=count).step_by(10_000) {
         let last = count.min(first + 9_999);
         let url =
             |number| Subject::parse("files", &format!("https://example.com/{number}")).unwrap().unwrap();
-        let requests: Vec<NewRequest> = (first..=last).map(|number| request(url(number))).collect();
+        let requests: Vec<NewRequest> =
+            (first..=last).map(|number| NewRequest { delay, ..request(url(number)) }).collect();
         store.insert(&requests).await.unwrap();
     }
 }
 
-async fn fill(client: &tokio_postgres::Client, count: u64) {
+async fn fill(client: &tokio_postgres::Client, count: u64, not_before: &str) {
     let sql = format!(
-        "INSERT INTO cfcache.request (zone, kind, key) \
-         SELECT '{ZONE}', 'files', 'https://example.com/' || n FROM generate_series(1, {count}) AS n"
+        "INSERT INTO cfcache.request (zone, kind, key, not_before, requested_at) \
+         SELECT '{ZONE}', 'files', 'https://example.com/' || n, {not_before}, now() FROM generate_series(1, {count}) AS n"
     );
     client.batch_execute(&sql).await.unwrap();
 }

@@ -37,6 +37,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns the groups with at least one request that may be sent now, in no particular order. Requests that another
     /// worker has claimed are included.
     ///
+    /// Delayed and failed requests whose time has come become available for claims by this call, at most 5,000 at a
+    /// time.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the groups cannot be read.

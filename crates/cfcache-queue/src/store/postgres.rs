@@ -53,6 +53,12 @@ const PLACE_CHARS: usize = 500;
 const PLANNER_SETTINGS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
+/// Makes requests due whose time has come. Rows that are locked are left to the worker that holds them.
+const MAKE_DUE: &str = "SET LOCAL synchronous_commit = off; \
+     UPDATE cfcache.request SET not_before = requested_at WHERE id = ANY (ARRAY( \
+       SELECT id FROM cfcache.request WHERE not_before > requested_at AND not_before <= now() \
+       ORDER BY not_before LIMIT 5000 FOR UPDATE SKIP LOCKED))";
+
 /// The queue in PostgreSQL.
 pub struct PostgresStore {
     pool: Arc<Pool>,
@@ -166,29 +172,24 @@ impl PostgresStore {
 
     async fn read_groups(&self) -> Result<Vec<Group>, StoreError> {
         const DOING: &str = "cannot search for requests that are ready";
-        // Each step uses the index to go to the next group, so a group of a million requests costs one step.
+        // Each step uses the index of due requests to go to the next group, so a group of a million requests costs one
+        // step.
         const SQL: &str = "
             WITH RECURSIVE step AS (
               (SELECT zone, action, environment, kind FROM cfcache.request
-               WHERE id >= $1 ORDER BY zone, action, environment, kind LIMIT 1)
+               WHERE not_before <= requested_at AND id >= $1 ORDER BY zone, action, environment, kind LIMIT 1)
               UNION ALL
               SELECT next.* FROM step CROSS JOIN LATERAL (
                 SELECT zone, action, environment, kind FROM cfcache.request
                 WHERE (zone, action, environment, kind) > (step.zone, step.action, step.environment, step.kind)
-                  AND id >= $1
+                  AND not_before <= requested_at AND id >= $1
                 ORDER BY zone, action, environment, kind LIMIT 1
               ) AS next
             )
-            SELECT step.zone, step.action, step.environment, step.kind FROM step CROSS JOIN LATERAL (
-              SELECT FROM cfcache.request AS ready
-              WHERE (ready.zone, ready.action, ready.environment, ready.kind)
-                  = (step.zone, step.action, step.environment, step.kind)
-                AND ready.id >= $1 AND ready.not_before <= now()
-              ORDER BY ready.priority DESC, ready.id LIMIT 1
-            ) AS ready";
+            SELECT zone, action, environment, kind FROM step";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
-        connection.batch(&format!("BEGIN; {PLANNER_SETTINGS}"), DOING).await?;
+        connection.batch(&format!("BEGIN; {PLANNER_SETTINGS}; {MAKE_DUE}"), DOING).await?;
         let rows = connection.query(SQL, &[(&lowest, Type::INT8)], DOING).await?;
         connection.commit(DOING).await?;
         connection.put_back();
@@ -441,7 +442,7 @@ impl PostgresClaim {
               coalesce(expires_at <= clock_timestamp(), false)
             FROM cfcache.request
             WHERE zone = $1 AND action = $2 AND environment = $3 AND kind = $4
-              AND id >= $5 AND not_before <= now() AND NOT key = ANY ($6)
+              AND id >= $5 AND not_before <= requested_at AND NOT key = ANY ($6)
             ORDER BY priority DESC, id LIMIT $7
             FOR UPDATE SKIP LOCKED";
         let group_row = GroupRow::new(group);
@@ -539,7 +540,7 @@ impl PostgresClaim {
             CROSS JOIN LATERAL (
               SELECT id, attempts FROM cfcache.request
               WHERE place = target.place COLLATE \"C\" AND key = target.key AND zone || '' = $1 AND action || '' = $2
-                AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= now()
+                AND environment || '' = $3 AND kind || '' = $4 AND id + 0 >= $7 AND not_before <= requested_at + interval '0'
                 AND NOT id = ANY ($8) AND coalesce(expires_at <= clock_timestamp(), false) = target.is_expired
               FOR UPDATE SKIP LOCKED
             ) AS request LIMIT 1000000";
@@ -587,7 +588,7 @@ impl PostgresClaim {
         const ALL: &str = "
             SELECT id, 1::bigint FROM cfcache.request
             WHERE zone = $1 AND ($2 = 'purge' OR action = $2) AND (environment = $3 OR ($2 = 'purge' AND $3 = ''))
-              AND id >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+              AND id >= $4 AND not_before <= requested_at AND NOT id = ANY ($5)
             LIMIT 1000000 FOR UPDATE SKIP LOCKED";
         // The rows that hosts cover: prefixes and URLs on the host, if their host is certain.
         const ON_HOST: &str = "
@@ -597,7 +598,7 @@ impl PostgresClaim {
               SELECT id FROM cfcache.request
               WHERE place >= (target.key || '/') COLLATE \"C\" AND place < (target.key || '0') COLLATE \"C\"
                 AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
-                AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+                AND id + 0 >= $4 AND not_before <= requested_at + interval '0' AND NOT id = ANY ($5)
                 AND (kind = 'files' OR (kind = 'prefixes' AND starts_with(key, target.key)))
                 AND position('#' IN key) = 0
               FOR UPDATE SKIP LOCKED
@@ -611,7 +612,7 @@ impl PostgresClaim {
               WHERE place >= (rtrim(target.key, '/') || '/') COLLATE \"C\"
                 AND place < (rtrim(target.key, '/') || '0') COLLATE \"C\"
                 AND zone || '' = $1 AND ($2 = 'purge' OR action = $2) AND environment || '' = $3
-                AND id + 0 >= $4 AND not_before <= now() AND NOT id = ANY ($5)
+                AND id + 0 >= $4 AND not_before <= requested_at + interval '0' AND NOT id = ANY ($5)
                 AND kind = 'prefixes' AND starts_with(key, target.key)
                 AND key !~* '(^|/)(\\.|%2e){1,2}(/|$)'
               FOR UPDATE SKIP LOCKED
@@ -720,6 +721,7 @@ impl PostgresClaim {
             let sql = "
                 UPDATE cfcache.request
                 SET attempts = attempts + target.counts::integer, last_error = target.error,
+                  requested_at = least(requested_at, clock_timestamp()),
                   not_before = clock_timestamp() + target.micros * interval '1 microsecond'
                 FROM unnest($1, $2) AS given (id, number)
                 JOIN unnest($3, $4, $5) WITH ORDINALITY AS target (error, micros, counts, number) USING (number)

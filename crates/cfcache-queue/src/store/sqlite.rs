@@ -244,7 +244,17 @@ impl Store for SqliteStore {
     }
 
     fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
-        Box::pin(self.read("cannot search for requests that are ready", ready_groups))
+        const DOING: &str = "cannot search for requests that are ready";
+        Box::pin(async {
+            let is_any_delayed = self.read(DOING, |connection, now| {
+                let sql = format!("SELECT EXISTS (SELECT 1 {DELAYED})");
+                connection.prepare_cached(&sql)?.query_row([now], |row| row.get(0))
+            });
+            if is_any_delayed.await? {
+                self.write(DOING, make_due).await?;
+            }
+            self.read(DOING, |connection, _| ready_groups(connection)).await
+        })
     }
 
     fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
@@ -435,24 +445,32 @@ fn read_keyword<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<
     })
 }
 
-/// Statements for the next group in the order of the index: the next kind, action, environment or zone. Each is one
+/// The delayed requests whose time has come.
+const DELAYED: &str =
+    "FROM request INDEXED BY request_delayed WHERE not_before > requested_at AND not_before <= ?1";
+
+/// Makes requests due whose time has come.
+fn make_due(connection: &Connection, now: i64) -> rusqlite::Result<()> {
+    let sql = format!(
+        "UPDATE request SET not_before = requested_at WHERE id IN (SELECT id {DELAYED} ORDER BY not_before LIMIT 5000)"
+    );
+    connection.prepare_cached(&sql)?.execute([now]).map(drop)
+}
+
+/// Statements for the next group in the order of the index of due requests: the next kind, action, environment or zone. Each is one
 /// step in the index. A single comparison of all four columns would read all requests of the group.
 const NEXT_GROUP: [&str; 4] = [
     "SELECT zone, environment, action, kind FROM request
-     WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 ORDER BY kind LIMIT 1",
+     WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 AND not_before <= requested_at ORDER BY kind LIMIT 1",
     "SELECT zone, environment, action, kind FROM request
-     WHERE zone = ?1 AND environment = ?2 AND action > ?3 ORDER BY action, kind LIMIT 1",
+     WHERE zone = ?1 AND environment = ?2 AND action > ?3 AND not_before <= requested_at ORDER BY action, kind LIMIT 1",
     "SELECT zone, environment, action, kind FROM request
-     WHERE zone = ?1 AND environment > ?2 ORDER BY environment, action, kind LIMIT 1",
+     WHERE zone = ?1 AND environment > ?2 AND not_before <= requested_at ORDER BY environment, action, kind LIMIT 1",
     "SELECT zone, environment, action, kind FROM request
-     WHERE zone > ?1 ORDER BY zone, environment, action, kind LIMIT 1",
+     WHERE zone > ?1 AND not_before <= requested_at ORDER BY zone, environment, action, kind LIMIT 1",
 ];
 
-fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group>> {
-    const READY: &str = "
-        SELECT EXISTS (SELECT 1 FROM request
-        WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= ?5)";
-    let mut ready = connection.prepare_cached(READY)?;
+fn ready_groups(connection: &Connection) -> rusqlite::Result<Vec<Group>> {
     let mut groups = Vec::new();
     let mut last = [String::new(), String::new(), String::new(), String::new()];
     loop {
@@ -471,10 +489,7 @@ fn ready_groups(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Group
             action_word(group.action).to_owned(),
             kind_name(group.kind).to_owned(),
         ];
-        let [zone, environment, action, kind] = &last;
-        if ready.query_row(params![zone, environment, action, kind, now], |row| row.get(0))? {
-            groups.push(group);
-        }
+        groups.push(group);
     }
 }
 
@@ -516,7 +531,7 @@ impl Claiming<'_> {
         const SQL: &str = "
             SELECT id, key, priority, source, event, attempts, requested_at, coalesce(expires_at <= ?5, 0)
             FROM request
-            WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= ?5
+            WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind = ?4 AND not_before <= requested_at
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)
             ORDER BY priority DESC, id";
         let group = self.group;
@@ -588,7 +603,7 @@ impl Claiming<'_> {
     fn take_same(&self, target: usize, claimed: &mut ClaimedTarget) -> rusqlite::Result<()> {
         const SQL: &str = "
             SELECT id, key, attempts FROM request INDEXED BY request_same
-            WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= ?6
+            WHERE zone = ?1 AND hash = ?2 AND environment = ?3 AND action = ?4 AND kind = ?5 AND not_before <= requested_at
               AND coalesce(expires_at <= ?6, 0) = ?7
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)
             LIMIT ?8";
@@ -624,7 +639,7 @@ impl Claiming<'_> {
     /// Claims the rows that the request [`covers`], except those for the same target. Returns their number.
     fn take_covered(&self, target: usize, request: &NewRequest) -> rusqlite::Result<u64> {
         const WHERE: &str = "
-            WHERE zone = :zone AND (:action = 'purge' OR action = :action) AND not_before <= :now
+            WHERE zone = :zone AND (:action = 'purge' OR action = :action) AND not_before <= requested_at
               AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.id = request.id)";
         let action = action_word(request.action);
         let environment = request.environment.as_deref().unwrap_or_default();
@@ -635,7 +650,7 @@ impl Claiming<'_> {
                 self.claim
             );
             let parameters = named_params! {
-                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
+                ":zone": request.zone, ":action": action, ":environment": environment,
             };
             return Ok(self.connection.execute(&sql, parameters)? as u64);
         }
@@ -650,7 +665,7 @@ impl Claiming<'_> {
                 self.claim
             );
             let parameters = named_params! {
-                ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment, ":host": host,
+                ":zone": request.zone, ":action": action, ":environment": environment, ":host": host,
             };
             count += self.connection.execute(&sql, parameters)? as u64;
         }
@@ -664,7 +679,7 @@ impl Claiming<'_> {
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let mut rows = select.query(named_params! {
-            ":zone": request.zone, ":action": action, ":now": self.now, ":environment": environment,
+            ":zone": request.zone, ":action": action, ":environment": environment,
             ":hash": hash_of(&request.subject), ":kind": request.subject.kind(), ":host": host_of(&request.subject),
         })?;
         let mut covered: Vec<i64> = Vec::new();
@@ -788,8 +803,8 @@ fn settle(
     let mut remove = connection.prepare_cached("DELETE FROM request WHERE id = ?1")?;
     // Each row is judged by its own number of attempts.
     let mut again = connection.prepare_cached(
-        "UPDATE request SET attempts = attempts + ?2, not_before = ?3, last_error = ?4 \
-         WHERE id = ?1 AND NOT (?2 AND attempts + 1 >= ?5)",
+        "UPDATE request SET attempts = attempts + ?2, requested_at = min(requested_at, ?6), not_before = ?3, \
+         last_error = ?4 WHERE id = ?1 AND NOT (?2 AND attempts + 1 >= ?5)",
     )?;
     while let Some(row) = rows.next()? {
         let (id, target, is_same): (i64, usize, bool) =
@@ -805,7 +820,7 @@ fn settle(
             Some(Settlement::TryAgain { after, error, counts }) if is_same => {
                 let not_before = now.saturating_add(micros(*after));
                 let goes_on =
-                    again.execute(params![id, counts, not_before, storable(error), MAX_ATTEMPTS])? > 0;
+                    again.execute(params![id, counts, not_before, storable(error), MAX_ATTEMPTS, now])? > 0;
                 if !goes_on {
                     move_to_dead(connection, now, id, DeadReason::Attempts, error)?;
                     *dead.entry(target).or_default() += 1;
@@ -990,6 +1005,7 @@ mod tests {
     fn the_search_for_groups_does_not_slow_down_with_more_requests() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("sqlite/schema.sql")).unwrap();
+        connection.execute_batch(include_str!("sqlite/schema-2.sql")).unwrap();
         let sql = "
             WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
             INSERT INTO request (zone, environment, action, kind, key, hash, priority, requested_at, not_before)
@@ -999,12 +1015,18 @@ mod tests {
               (SELECT 'purge' AS action UNION ALL SELECT 'invalidate'),
               (SELECT 'files' AS kind UNION ALL SELECT 'everything')";
         connection.execute(sql, []).unwrap();
-        let mut groups = ready_groups(&connection, 1).unwrap();
+        let mut groups = ready_groups(&connection).unwrap();
         let count = groups.len();
         groups.dedup();
         assert_eq!((count, groups.len()), (16, 16));
         let words: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
         assert!(words.iter().collect::<std::collections::BTreeSet<_>>().len() == 16, "{words:?}");
+        // Most groups have only delayed requests now.
+        connection
+            .execute("UPDATE request SET not_before = 9 WHERE zone = 'a.example' OR id % 2", [])
+            .unwrap();
+        make_due(&connection, 8).unwrap();
+        assert_eq!(ready_groups(&connection).unwrap().len(), 8);
         for sql in NEXT_GROUP {
             let steps = connection.prepare_cached(sql).unwrap().get_status(StatementStatus::VmStep);
             assert!((1..1000).contains(&steps), "{steps} steps: {sql}");

@@ -242,8 +242,8 @@ async fn works_behind_pgbouncer_in_transaction_mode() {
     database.port = Some(bouncer.port);
     let listening = || async { TcpStream::connect(("127.0.0.1", bouncer.port)).await.is_ok() };
     wait_for("PgBouncer", listening).await;
-    assert_eq!(database.store().migrate().await.unwrap(), (0, 1));
-    assert_eq!(database.store().migrate().await.unwrap(), (1, 1));
+    assert_eq!(database.store().migrate().await.unwrap(), (0, 2));
+    assert_eq!(database.store().migrate().await.unwrap(), (2, 2));
     let seed = seed();
     let chaos = Chaos::start(database, config().with_latency(Duration::from_millis(20))).await;
     let url = chaos.database.url();

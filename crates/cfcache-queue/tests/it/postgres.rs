@@ -46,9 +46,10 @@ fn keys(claim: &dyn Claim) -> Vec<(String, u64, u64)> {
     claim.requests().iter().map(|claimed| (key(claimed), claimed.same, claimed.covered)).collect()
 }
 
-/// Claims requests as soon as there are any. The server takes a moment to notice that a connection was dropped.
+/// Searches and claims, as a worker does, as soon as there are requests. The server takes a moment to notice that a connection was dropped.
 async fn claim(store: &PostgresStore, kind: Option<Kind>, limit: usize) -> Box<dyn Claim> {
     for _ in 0..500 {
+        store.ready_groups().await.unwrap();
         if let Some(claim) = store.claim(&group(kind), limit).await.unwrap() {
             return claim;
         }
@@ -85,10 +86,38 @@ async fn migrate_is_idempotent_and_waits_for_concurrent_migrations() {
         tokio::join!(stores[0].migrate(), stores[1].migrate(), stores[2].migrate(), stores[3].migrate());
     let mut from: Vec<u32> = [a, b, c, d].map(|result| result.unwrap().0).into();
     from.sort_unstable();
-    assert_eq!(from, [0, 1, 1, 1]);
-    assert_eq!(store.migrate().await.unwrap(), (1, 1));
+    assert_eq!(from, [0, 2, 2, 2]);
+    assert_eq!(store.migrate().await.unwrap(), (2, 2));
     store.check_schema().await.unwrap();
     store.check_writable().await.unwrap();
+}
+
+#[tokio::test]
+async fn migrate_keeps_the_requests_of_version_1() {
+    let Some(database) = empty_database().await else { return };
+    let (store, client) = (database.store(), database.client().await);
+    let sql = [
+        "CREATE SCHEMA cfcache; CREATE TABLE cfcache.migration (version integer PRIMARY KEY);
+         INSERT INTO cfcache.migration VALUES (1);",
+        include_str!("../../src/store/postgres/0001.sql"),
+        "SELECT cfcache.request_tags('example.com', ARRAY['due', 'later']);
+         SELECT cfcache.request_tags('example.com', ARRAY['delayed'], delay => '1 hour');
+         UPDATE cfcache.request SET not_before = now() - interval '1 s', requested_at = now() - interval '2 s'
+           WHERE key = 'later';",
+    ];
+    client.batch_execute(&sql.concat()).await.unwrap();
+    assert!(store.check_schema().await.unwrap_err().to_string().contains("run `cfcache-queue migrate`"));
+    assert_eq!(store.migrate().await.unwrap(), (1, 2));
+    let sql = "SELECT cfcache.request_tags('example.com', ARRAY['new']);
+               SELECT cfcache.request_tags('example.com', ARRAY['delayed-too'], delay => '1 hour')";
+    client.batch_execute(sql).await.unwrap();
+    // A program that writes to the table directly, and a worker of version 1, which leaves the time of the retry.
+    let sql = "INSERT INTO cfcache.request (zone, kind, key) VALUES ('example.com', 'tags', 'direct');
+               UPDATE cfcache.request SET not_before = clock_timestamp() WHERE key = 'direct'";
+    client.batch_execute(sql).await.unwrap();
+    let claim = claim(&store, Some(Kind::Tags), 10).await;
+    let found: Vec<String> = keys(&*claim).into_iter().map(|(key, ..)| key).collect();
+    assert_eq!(found, ["due", "later", "new", "direct"]);
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ impl TestQueue {
         self.runtime.block_on(self.store().ready_groups()).unwrap()
     }
 
+    /// Searches and claims, as a worker does.
     fn claim(&self, group: &Group, limit: usize) -> Option<Box<dyn Claim>> {
+        self.groups();
         self.runtime.block_on(self.store().claim(group, limit)).unwrap()
     }
 
@@ -182,6 +184,55 @@ fn a_delayed_request_is_not_merged_before_its_time() {
     assert_eq!((queue.groups(), queue.waiting()), (vec![], 1));
     queue.wait(Duration::from_secs(30));
     assert_eq!(queue.claimed(&group(Some(Kind::Files)), 10).len(), 1);
+}
+
+#[test]
+fn requests_are_sent_although_the_clock_went_back() {
+    let queue = TestQueue::new();
+    queue.insert(&[url("a")]);
+    queue.micros.fetch_sub(3_600_000_000, Ordering::Relaxed);
+    let files = group(Some(Kind::Files));
+    assert_eq!(queue.groups().len(), 1);
+    // The time of a retry is by the clock of now.
+    queue.settle(queue.claim(&files, 10).unwrap(), &try_again(Duration::from_secs(2)));
+    assert!(queue.claim(&files, 10).is_none());
+    queue.wait(Duration::from_secs(2));
+    assert_eq!(queue.claimed(&files, 10).len(), 1);
+}
+
+#[test]
+fn a_file_of_version_1_keeps_its_requests() {
+    let mut queue = TestQueue::new();
+    queue.store = None;
+    let path = queue.folder.path().join("queue.sqlite3");
+    std::fs::remove_file(&path).unwrap();
+    let row = |key: &str, not_before: u64| {
+        format!(
+            "INSERT INTO request (zone, environment, action, kind, key, hash, priority, requested_at, not_before) \
+             VALUES ('example.com', '', 'purge', 'tags', '{key}', 0, 0, {START}, {not_before});"
+        )
+    };
+    let sql = [
+        include_str!("../../src/store/sqlite/schema.sql"),
+        &row("due", START),
+        &row("failed", START + 1_000_000),
+        &row("delayed", START + 60_000_000),
+        "PRAGMA application_id = 0x63666371; PRAGMA user_version = 1;",
+    ];
+    rusqlite::Connection::open(&path).unwrap().execute_batch(&sql.concat()).unwrap();
+    // Another process may read it before its owner updates it.
+    let reader = SqliteStore::open_to_read(queue.folder.path()).unwrap();
+    assert_eq!(queue.runtime.block_on(reader.status()).unwrap().waiting(), 3);
+    drop(reader);
+    queue.reopen();
+    let keys = |queue: &TestQueue| -> Vec<String> {
+        queue.claimed(&group(Some(Kind::Tags)), 10).into_iter().map(|(key, ..)| key).collect()
+    };
+    assert_eq!(keys(&queue), ["due"]);
+    queue.wait(Duration::from_secs(1));
+    assert_eq!(keys(&queue), ["due", "failed"]);
+    queue.wait(Duration::from_secs(60));
+    assert_eq!(keys(&queue), ["due", "failed", "delayed"]);
 }
 
 #[test]
@@ -366,9 +417,9 @@ fn refuses_files_that_are_not_a_queue() {
     assert!(error.contains("of another program"), "{error}");
     let error = error_of(|path| {
         drop(SqliteStore::open(path.parent().unwrap()).unwrap());
-        sqlite(path, "PRAGMA user_version = 2");
+        sqlite(path, "PRAGMA user_version = 3");
     });
-    assert!(error.contains("has schema version 2") && error.contains("versions up to 1"), "{error}");
+    assert!(error.contains("has schema version 3") && error.contains("versions up to 2"), "{error}");
     let error = error_of(|path| std::fs::create_dir(path).unwrap());
     assert!(error.contains("queue.sqlite3 cannot be opened"), "{error}");
 }

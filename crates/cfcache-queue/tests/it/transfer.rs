@@ -62,13 +62,13 @@ async fn moves_everything_once_and_empties_the_file() {
     assert!(
         status.dead.iter().all(|letter| letter.reason == "refused" && letter.last_error == "no\u{fffd}no")
     );
+    assert!(!to.ready_groups().await.unwrap().is_empty());
     let claim = to.claim(&files(), 3).await.unwrap().unwrap();
     let first = &claim.requests()[0].request;
     assert_eq!((first.attempts, first.request.priority), (1, 7));
     assert_eq!(first.request.event.as_deref(), Some("e\u{fffd}vent ü"));
     assert_eq!(claim.requests()[1].request.request.subject.key(), "https://www.example.com/0");
     drop(claim);
-    assert!(!to.ready_groups().await.unwrap().is_empty());
     assert_eq!(to.retry_dead(&DeadSelection::All).await.unwrap(), 2);
     // Requests that arrive in the file later can be moved too, and moving an empty file is not an error.
     let moved = move_queue(&from, &to).await.unwrap();

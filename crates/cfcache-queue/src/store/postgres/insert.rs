@@ -121,18 +121,19 @@ async fn store(pool: &Pool, batch: Vec<Waiting>) {
 
 /// Stores rows in one transaction.
 async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> Result<(), StoreError> {
+    // The default of `requested_at` is the same time, so a request without a delay is due.
     // For one row, this is less work for the server than `MANY`.
     const ONE: &str = "
         INSERT INTO cfcache.request
           (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
-        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7 * interval '1 microsecond',
-          clock_timestamp() + $8 * interval '1 microsecond', $9, $10)";
+        VALUES ($1, $2, $3, $4, $5, $6, statement_timestamp() + $7 * interval '1 microsecond',
+          statement_timestamp() + $8 * interval '1 microsecond', $9, $10)";
     const MANY: &str = "
         INSERT INTO cfcache.request
           (zone, environment, action, kind, key, priority, not_before, expires_at, source, event)
         SELECT zone, environment, action, kind, key, priority,
-          clock_timestamp() + delay * interval '1 microsecond',
-          clock_timestamp() + max_age * interval '1 microsecond', source, event
+          statement_timestamp() + delay * interval '1 microsecond',
+          statement_timestamp() + max_age * interval '1 microsecond', source, event
         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
           AS received (zone, environment, action, kind, key, priority, delay, max_age, source, event)";
     let rows: Vec<&NewRow> = rows.into_iter().collect();

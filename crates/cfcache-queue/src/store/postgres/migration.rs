@@ -6,7 +6,7 @@ use crate::store::postgres::first;
 
 /// The migration to each version, from the previous one; the first one creates version 1. A released migration never
 /// changes.
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
 const VERSION: i32 = MIGRATIONS.len() as i32;
 

@@ -17,7 +17,10 @@ const LOCK_FILE: &str = "queue.lock";
 /// The application id of the file: `cfcq`.
 const APPLICATION_ID: i32 = 0x6366_6371;
 
-const SCHEMA_VERSION: i32 = 1;
+/// The migration to each version of the schema, from the previous one. A released migration never changes.
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
+
+const SCHEMA_VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// The longest time to wait if another program has locked the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -122,11 +125,12 @@ impl Directory {
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 0 {
+        let done = usize::try_from(version).unwrap_or(0);
+        if let Some(steps) = MIGRATIONS.get(done..).filter(|steps| !steps.is_empty()) {
             connection.execute_batch(&format!(
                 "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; \
                  PRAGMA user_version = {SCHEMA_VERSION}; COMMIT",
-                include_str!("schema.sql")
+                steps.concat()
             ))?;
         }
         // The claimed rows, while this process runs. `target` is the index of the target in the claim, and `is_same` is
