@@ -36,7 +36,7 @@ use crate::source::like::LooksLike;
 pub use crate::source::like::{is_host, is_prefix};
 use crate::source::lines::{Delimiter, Line, Lines};
 pub use crate::source::path::Base;
-use crate::source::seal::{Seal, SealCheck, SealVerifier};
+use crate::source::seal::{Seal, SealVerifier};
 use crate::source::sitemap::Sitemap;
 use crate::wording;
 
@@ -589,7 +589,7 @@ impl Chunks<'_> {
         let mut verified = None;
         match self.reading.line(origin, line) {
             Parsed::Target { target, given, oddity } => {
-                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&given));
+                verified = self.verifier.as_mut().and_then(|(_, verifier)| verifier.push(&given));
                 let is_argument = matches!(origin, EntryOrigin::Argument(_));
                 if !is_argument {
                     self.chunk.reserve();
@@ -605,14 +605,14 @@ impl Chunks<'_> {
                 }
             }
             Parsed::Invalid(invalid) => {
-                verified = self.verifier.as_mut().map(|(_, verifier)| verifier.push(&invalid.given));
+                verified = self.verifier.as_mut().and_then(|(_, verifier)| verifier.push(&invalid.given));
                 self.chunk.invalid.push(invalid);
             }
             Parsed::Nothing => {}
             Parsed::Failed(broken) => return self.fail(broken),
         }
         match verified {
-            Some(verified) => self.on_verified(verified),
+            Some(is_equal) => self.on_verified(is_equal),
             None if self.verifier.is_none()
                 && (self.chunk.is_full() || self.reading.stops_at(&self.chunk)) =>
             {
@@ -630,26 +630,23 @@ impl Chunks<'_> {
     }
 
     /// Passes on the entries of a checked file at the end of each block that equals the checked content.
-    fn on_verified(&mut self, verified: SealCheck) -> Result<(), ()> {
-        match verified {
-            SealCheck::NotYet => Ok(()),
-            SealCheck::UpToHere => self.give(),
-            SealCheck::Changed => {
-                let (name, entries) = match &self.verifier {
-                    Some((name, verifier)) => (*name, verifier.entries()),
-                    None => ("", 0),
-                };
-                self.fail(changed(name, self.reading.kind, entries))
-            }
+    fn on_verified(&mut self, is_equal: bool) -> Result<(), ()> {
+        if is_equal {
+            return self.give();
         }
+        let (name, entries) = match &self.verifier {
+            Some((name, verifier)) => (*name, verifier.entries()),
+            None => ("", 0),
+        };
+        self.fail(changed(name, self.reading.kind, entries))
     }
 
     /// Handles the end of a file.
     fn end_of_file(&mut self) -> Result<(), ()> {
-        let Some(verified) = self.verifier.as_ref().map(|(_, verifier)| verifier.end()) else {
+        let Some(is_equal) = self.verifier.as_ref().map(|(_, verifier)| verifier.end()) else {
             return Ok(());
         };
-        let ended = self.on_verified(verified);
+        let ended = self.on_verified(is_equal);
         self.verifier = None;
         ended
     }

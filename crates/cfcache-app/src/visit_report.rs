@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use cfcache_model::target::Target as Entry;
 use cfcache_probe::{Decided, Target, Unproven, Variant, Verdict, WarmFailure, Warmed};
 use serde::Serialize;
 
@@ -62,6 +63,18 @@ pub struct VerifyReport {
     /// Redirects: source and target.
     #[serde(skip)]
     pub redirects: Vec<(String, String)>,
+    /// Whether the verification was completed.
+    #[serde(skip)]
+    pub is_whole: bool,
+    /// The entries of a deployment that are not proven.
+    #[serde(skip)]
+    pub unproven_entries: Vec<Entry>,
+    /// Whether the origin served something other than the deployed files.
+    #[serde(skip)]
+    pub is_origin_late: bool,
+    /// Whether warming skips the URL of each number; a missing element means `false`.
+    #[serde(skip)]
+    pub warming_skips: Vec<bool>,
 }
 
 /// A URL whose old copy is still served.

@@ -171,7 +171,7 @@ impl<'a> Bulk<'a> {
             && exit != Exit::Interrupted
         {
             after_purge.journal = journal;
-            let seen = after_purge.run(visits, accepted, &mut report, interrupts).await.exit;
+            let seen = after_purge.run(visits, accepted, &mut report, interrupts).await;
             // An unproven URL matters only if everything was accepted; otherwise the exit code is that of a worse
             // problem.
             if exit == Exit::Accepted || seen == Exit::Interrupted {

@@ -31,11 +31,12 @@ use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
 pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
-use crate::purge::visits::{VisitOutcome, announce};
+use crate::purge::visits::announce;
 use crate::purge::{ZONE_STAND_IN, caps, shown};
 use crate::report::{ChangedFiles, Deployment, Report, StateReport};
 use crate::route::Routes;
 use crate::session::shown_base;
+use crate::visit_report::VerifyReport;
 use crate::wording;
 
 /// Purges or invalidates the changes of a deployment, and reports the result.
@@ -80,18 +81,18 @@ pub(super) async fn run(
             Err(failure) => Err(failure),
         }
     } else {
-        Ok((Exit::Accepted, None))
+        Ok((Exit::Accepted, Exit::Accepted))
     };
     let (purged, seen) = sent.inspect_err(|_| {
         console.note("the state records what has to be purged; the next run purges it");
     })?;
-    let pending = still_pending(&job, purged, seen.as_ref());
+    let pending = still_pending(&job, purged, report.verify.as_ref());
     let saved = match &pending {
         None => Ok(()),
         Some(pending) => save(&mut state, &job, &work, pending),
     };
     let is_saved = pending.as_ref().is_some_and(Vec::is_empty);
-    let exit = purged.or(seen.map_or(Exit::Accepted, |seen| seen.exit));
+    let exit = purged.or(seen);
     // Everything was purged: the next run would only repeat it.
     let (exit, became) = match saved {
         Ok(()) if is_saved => (exit, StateReport::Saved),
@@ -140,12 +141,15 @@ pub(super) async fn run(
 
 /// The entries that the next run has to purge again, if the deployed files are recorded. `None` for everything: the
 /// previous files stay in the state.
-fn still_pending(job: &ChangedJob, purged: Exit, seen: Option<&VisitOutcome>) -> Option<Vec<Target>> {
-    match seen {
+fn still_pending(job: &ChangedJob, purged: Exit, verified: Option<&VerifyReport>) -> Option<Vec<Target>> {
+    match verified {
         _ if purged != Exit::Accepted => None,
-        Some(seen) if !seen.is_whole || seen.is_origin_late => None,
+        Some(verified) if !verified.is_whole || verified.is_origin_late => None,
         // An explicitly named URL may belong to another zone.
-        Some(seen) => Some(seen.unproven.iter().filter(|url| is_of_site(job, url)).cloned().collect()),
+        Some(verified) => {
+            let unproven = verified.unproven_entries.iter();
+            Some(unproven.filter(|url| is_of_site(job, url)).cloned().collect())
+        }
         None => Some(Vec::new()),
     }
 }

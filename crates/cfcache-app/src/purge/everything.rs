@@ -79,7 +79,7 @@ pub(super) async fn run(
             files: None,
             journal: None,
         };
-        exit = after_purge.run(visits, accepted, &mut report, interrupts).await.exit;
+        exit = after_purge.run(visits, accepted, &mut report, interrupts).await;
     }
     session.close().await;
     Ok(report.with_exit(exit))

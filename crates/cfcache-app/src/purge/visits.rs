@@ -257,72 +257,45 @@ pub(super) struct AfterPurge<'a> {
     pub(super) journal: Option<Writer>,
 }
 
-/// The results of visitor requests.
-pub(super) struct VisitOutcome {
-    pub(super) exit: Exit,
-    /// Whether the verification was completed.
-    pub(super) is_whole: bool,
-    /// The URLs that are not proven.
-    pub(super) unproven: Vec<Target>,
-    /// Whether the origin served something other than the deployed files.
-    pub(super) is_origin_late: bool,
-    /// Whether warming skips the URL of each number; a missing element means `false`.
-    warming_skips: Vec<bool>,
-}
-
-impl VisitOutcome {
-    const fn new(is_whole: bool) -> Self {
-        Self {
-            exit: Exit::Accepted,
-            is_whole,
-            unproven: Vec::new(),
-            is_origin_late: false,
-            warming_skips: Vec::new(),
-        }
-    }
-}
-
 impl AfterPurge<'_> {
-    /// Verifies and warms, and adds the results to the report.
+    /// Verifies and warms, adds the results to the report, and returns the exit code.
     pub(super) async fn run(
         &self,
         mut visits: Visits,
         mut accepted: AcceptedUrls,
         report: &mut Report,
         interrupts: &Interrupts,
-    ) -> VisitOutcome {
-        let mut seen = VisitOutcome::new(true);
+    ) -> Exit {
+        let mut exit = Exit::Accepted;
         // If nothing was accepted, there is nothing to verify.
-        let Some(last) = accepted.last() else { return seen };
+        let Some(last) = accepted.last() else { return exit };
         let visitor = Arc::new(visits.visitor.build());
         accepted.sort();
         let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
         let urls = Urls { given, given_at: last, accepted, run: self };
         if let Some(job) = &visits.verify {
-            let verified;
-            (verified, seen) = self.verify(job, &urls, &visitor, interrupts).await;
-            report.verify = Some(verified);
-        }
-        if !seen.is_whole {
-            seen.exit = Exit::Interrupted;
-            return seen;
+            let verified = report.verify.insert(self.verify(job, &urls, &visitor, interrupts).await);
+            if !verified.is_whole {
+                return Exit::Interrupted;
+            }
+            exit = verified.exit();
         }
         if let Some(job) = &visits.warm {
             let is_there = |number: usize| match self.files {
                 Some(files) => urls.get(number).is_some_and(|url| !files.is_gone(&url.target)),
                 None => true,
             };
-            let is_wanted =
-                |number: usize| !seen.warming_skips.get(number).copied().unwrap_or(false) && is_there(number);
+            let skips = report.verify.as_ref().map_or(&[][..], |verified| &verified.warming_skips);
+            let is_wanted = |number: usize| !skips.get(number).copied().unwrap_or(false) && is_there(number);
             let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor, interrupts).await;
             // A warming failure is reported too, but an unproven URL is worse.
-            seen.exit = seen.exit.or(warmed.exit());
+            exit = exit.or(warmed.exit());
             report.warm = Some(warmed);
             if !is_whole {
-                seen.exit = Exit::Interrupted;
+                exit = Exit::Interrupted;
             }
         }
-        seen
+        exit
     }
 
     /// The index of the scope of a URL.
@@ -398,7 +371,7 @@ impl AfterPurge<'_> {
         urls: &Urls<'_>,
         visitor: &Arc<Visitor>,
         interrupts: &Interrupts,
-    ) -> (VerifyReport, VisitOutcome) {
+    ) -> VerifyReport {
         let Self { before, files, journal, .. } = self;
         let (chosen, skipped) = self.to_verify(job, urls);
         let count = chosen.as_ref().map_or(urls.len(), Vec::len);
@@ -430,7 +403,6 @@ impl AfterPurge<'_> {
         };
         let meter = RefCell::new(Meter::new("URL", "verified", Some(count as u64)));
         let mut report = VerifyReport { skipped, ..VerifyReport::default() };
-        let mut outcome = VisitOutcome::new(false);
         let mut colos = BTreeSet::new();
         // If all URLs are verified, each host must serve every file at one of its URLs.
         let must_serve = compared.filter(|_| urls.all() == count as u64);
@@ -474,11 +446,11 @@ impl AfterPurge<'_> {
                 if !matches!(verdict, Verdict::Proven | Verdict::Refilled)
                     && let Some(number) = number_of(decided.url)
                 {
-                    let len = outcome.warming_skips.len().max(number + 1);
-                    outcome.warming_skips.resize(len, false);
-                    outcome.warming_skips[number] = true;
+                    let len = report.warming_skips.len().max(number + 1);
+                    report.warming_skips.resize(len, false);
+                    report.warming_skips[number] = true;
                 }
-                outcome.is_origin_late |=
+                report.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
                 if let Some(journal) = journal.as_ref().filter(|_| verdict.is_settled())
                     && number_of(decided.url).is_some_and(|number| number >= urls.given.len())
@@ -489,13 +461,13 @@ impl AfterPurge<'_> {
                     }
                 }
                 if files.is_some() && !verdict.is_settled() {
-                    outcome.unproven.push(url.target);
+                    report.unproven_entries.push(url.target);
                 }
             }
             _ => {}
         };
         let mut purge = |nths: Vec<usize>| self.repurge(nths.into_iter().filter_map(get).collect());
-        outcome.is_whole = {
+        report.is_whole = {
             let stop = interrupts.nth(1);
             let verifying = cfcache_probe::verify(
                 visitor,
@@ -517,16 +489,15 @@ impl AfterPurge<'_> {
                 self.console.note(&error.to_string());
             }
         }
-        let is_whole = outcome.is_whole;
+        let is_whole = report.is_whole;
         for (url, first) in unserved.into_values().flatten().filter(|_| is_whole) {
             report.refute(first.url, &url, &first.verdict, Unproven::NotServed);
-            outcome.is_origin_late = true;
+            report.is_origin_late = true;
         }
         report.sort();
         report.colos = colos.into_iter().collect();
         report.sample_of = (urls.all() > report.probed + skipped).then_some(urls.all());
-        outcome.exit = report.exit();
-        (report, outcome)
+        report
     }
 
     /// Fetches the URLs whose numbers are wanted. Returns whether all of them were.

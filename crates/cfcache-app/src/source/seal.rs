@@ -88,17 +88,6 @@ pub(crate) struct SealVerifier<'a> {
     block: Block,
 }
 
-/// The state of a second reading.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SealCheck {
-    /// Within a block, whose entries are not verified yet.
-    NotYet,
-    /// At the end of a block: all entries so far are equal.
-    UpToHere,
-    /// The entries differ.
-    Changed,
-}
-
 impl<'a> SealVerifier<'a> {
     pub(crate) fn new(seal: &'a Seal, file: Rc<File>) -> Self {
         Self { seal, file, met: 0, entries: 0, block: Block::default() }
@@ -109,28 +98,25 @@ impl<'a> SealVerifier<'a> {
         self.entries
     }
 
-    /// Adds an entry, valid or not.
-    pub(crate) fn push(&mut self, given: &str) -> SealCheck {
-        let Some(&(entries, digest)) = self.seal.blocks.get(self.met) else { return SealCheck::Changed };
+    /// Adds an entry, valid or not. Returns whether all entries so far are equal; `None` within a block, whose entries
+    /// are not verified yet.
+    pub(crate) fn push(&mut self, given: &str) -> Option<bool> {
+        let Some(&(entries, digest)) = self.seal.blocks.get(self.met) else { return Some(false) };
         self.block.push(given);
         if self.block.entries < entries {
-            return SealCheck::NotYet;
+            return None;
         }
         if self.block.close() != (entries, digest) || self.is_modified() {
-            return SealCheck::Changed;
+            return Some(false);
         }
         self.met += 1;
         self.entries += entries as u64;
-        SealCheck::UpToHere
+        Some(true)
     }
 
-    /// Handles the end of the file.
-    pub(crate) fn end(&self) -> SealCheck {
-        if self.block.entries == 0 && self.met == self.seal.blocks.len() && !self.is_modified() {
-            SealCheck::UpToHere
-        } else {
-            SealCheck::Changed
-        }
+    /// Handles the end of the file. Returns whether all entries are equal.
+    pub(crate) fn end(&self) -> bool {
+        self.block.entries == 0 && self.met == self.seal.blocks.len() && !self.is_modified()
     }
 
     /// Returns whether the file was modified since, according to its metadata.

@@ -22,14 +22,14 @@ use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
 use crate::purge::scopes::FoundScopes;
-use crate::purge::visits::{self, AfterPurge, VisitOutcome, ask_before, collector, wait_for_origin};
+use crate::purge::visits::{self, AfterPurge, ask_before, collector, wait_for_origin};
 use crate::purge::{caps, confirm, describe_zone, everything};
 use crate::report::{ItemError, Report};
 use crate::session::Session;
 use crate::wording;
 
-/// Sends everything, makes visitor requests, and completes the report, whose exit code is that of the purge. Returns
-/// the results of visitor requests, if there were any.
+/// Sends everything, makes visitor requests, and completes the report. Returns the exit codes of the purge and of the
+/// visitor requests.
 pub(super) async fn send(
     job: &mut ChangedJob,
     connection: &Connection,
@@ -37,7 +37,7 @@ pub(super) async fn send(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<(Exit, Option<VisitOutcome>), Failure> {
+) -> Result<(Exit, Exit), Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
         && scope.environment.is_none()
@@ -67,7 +67,7 @@ async fn send_with(
     report: &mut Report,
     console: &dyn Console,
     interrupts: &Interrupts,
-) -> Result<(Exit, Option<VisitOutcome>), Failure> {
+) -> Result<(Exit, Exit), Failure> {
     let found = FoundScopes::find(session, &job.destination, console, interrupts).await?;
     if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
@@ -87,9 +87,11 @@ async fn send_with(
         send_groups(session, job, &found, work, accepted.as_ref(), report, console, interrupts).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-    let Some((visits, mut accepted)) = visits.zip(accepted) else { return Ok((exit, None)) };
+    let Some((visits, mut accepted)) = visits.zip(accepted) else {
+        return Ok((exit, Exit::Accepted));
+    };
     if exit != Exit::Accepted {
-        return Ok((exit, None));
+        return Ok((exit, Exit::Accepted));
     }
     let caps = caps(session.set_plan(found.plan()), Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
@@ -109,7 +111,7 @@ async fn send_with(
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
     accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
-    Ok((exit, Some(after_purge.run(visits, accepted, report, interrupts).await)))
+    Ok((exit, after_purge.run(visits, accepted, report, interrupts).await))
 }
 
 /// Sends the entries of each kind.
