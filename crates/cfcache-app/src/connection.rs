@@ -4,13 +4,14 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use cfcache_client::{BaseUrl, Credentials};
+use cfcache_model::id::ZoneId;
 use cfcache_model::{Plan, endpoint};
 use cfcache_transport::{ProxyRules, Roots};
 use secrecy::ExposeSecret;
 
 use crate::config::{ALL_PROXY, EnvVars, HTTP_PROXY, HTTPS_PROXY};
 use crate::failure::Failure;
-use crate::job::ZoneRef;
+use crate::job::IdOrName;
 use crate::secret::{may_be_secret, shown, shown_path};
 use crate::whole;
 
@@ -56,12 +57,12 @@ pub enum Api {
 
 impl Api {
     /// An emulator with the configured zone, so that any command can be tried unchanged.
-    pub fn emulator(zone: Option<ZoneRef>) -> Self {
+    pub fn emulator(zone: Option<IdOrName<ZoneId>>) -> Self {
         let (mut zone_id, mut zone_name) =
             (endpoint::example::ZONE_ID.to_owned(), endpoint::example::ZONE_NAME.to_owned());
         match zone {
-            Some(ZoneRef::Id(id)) => zone_id = id.to_string(),
-            Some(ZoneRef::Domain(domain)) => zone_name = domain,
+            Some(IdOrName::Id(id)) => zone_id = id.to_string(),
+            Some(IdOrName::Name(domain)) => zone_name = domain,
             None => {}
         }
         Self::Emulator { zone_id, zone_name }

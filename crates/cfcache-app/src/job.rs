@@ -183,24 +183,16 @@ pub struct Targets {
 /// A zone, and optionally one of its environments.
 pub struct Scope {
     /// The zone.
-    pub zone: ZoneRef,
+    pub zone: IdOrName<ZoneId>,
     /// The environment; `None` for the whole zone.
-    pub environment: Option<EnvironmentRef>,
+    pub environment: Option<IdOrName<EnvironmentId>>,
 }
 
-/// A zone as given.
-pub enum ZoneRef {
+/// A zone or an environment as given.
+pub enum IdOrName<Id> {
     /// By its id.
-    Id(ZoneId),
-    /// By its domain.
-    Domain(String),
-}
-
-/// An environment as given.
-pub enum EnvironmentRef {
-    /// By its id.
-    Id(EnvironmentId),
-    /// By its name.
+    Id(Id),
+    /// By its name, which is looked up. The name of a zone is its domain.
     Name(String),
 }
 

@@ -25,7 +25,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::ZoneRef;
+use crate::job::IdOrName;
 pub use crate::manage::dry_run::{dry_run, only_reads};
 pub use crate::manage::regions::{Imported, RegionImport};
 pub use crate::manage::table::SettingRow;
@@ -40,7 +40,7 @@ pub enum ManageJob {
     /// All zones that the token may read.
     ListZones(Connection),
     /// The environments of a zone.
-    ListEnvironments(Connection, ZoneRef),
+    ListEnvironments(Connection, IdOrName<ZoneId>),
     /// Verifies the token.
     VerifyToken {
         /// How to reach the API.
@@ -55,7 +55,7 @@ pub enum ManageJob {
         /// What to do with it.
         command: SettingCommand,
         /// The zone.
-        zone: ZoneRef,
+        zone: IdOrName<ZoneId>,
         /// How to reach the API.
         connection: Connection,
         /// Whether to skip the confirmation.
@@ -267,7 +267,7 @@ async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageR
 
 async fn environments(
     connection: &Connection,
-    zone: &ZoneRef,
+    zone: &IdOrName<ZoneId>,
     console: &dyn Console,
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
@@ -304,7 +304,7 @@ fn is_unset(error: &Error) -> bool {
 
 async fn setting(
     connection: &Connection,
-    zone: &ZoneRef,
+    zone: &IdOrName<ZoneId>,
     command: SettingCommand,
     console: &dyn Console,
     interrupts: &Interrupts,

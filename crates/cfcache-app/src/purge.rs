@@ -11,6 +11,7 @@ mod scopes;
 mod visits;
 
 use cfcache_model::Plan;
+use cfcache_model::id::ZoneId;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
@@ -19,7 +20,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{Job, ZoneRef};
+use crate::job::{IdOrName, Job};
 pub use crate::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::report::Report;
 use crate::secret::bare;
@@ -84,10 +85,10 @@ fn caps(plan: Option<Plan>, kind: Kind, batch_size: Option<usize>, console: &dyn
 }
 
 /// The name of a zone in a sentence: "zone example.com".
-pub fn describe_zone(zone: &ZoneRef) -> String {
+pub fn describe_zone(zone: &IdOrName<ZoneId>) -> String {
     match zone {
-        ZoneRef::Id(id) => format!("zone {id}"),
-        ZoneRef::Domain(domain) => format!("zone {}", bare(domain)),
+        IdOrName::Id(id) => format!("zone {id}"),
+        IdOrName::Name(domain) => format!("zone {}", bare(domain)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{EnvironmentRef, ZoneRef};
+use crate::job::IdOrName;
 use crate::observe::CallObserver;
 use crate::secret::shown;
 
@@ -17,7 +17,11 @@ use crate::secret::shown;
 /// # Errors
 ///
 /// [`Failure`] if there is no such zone, if there are several, or if the token may not look it up.
-pub async fn zone(client: &Client, zone: &ZoneRef, console: &dyn Console) -> Result<ZoneId, Failure> {
+pub async fn zone(
+    client: &Client,
+    zone: &IdOrName<ZoneId>,
+    console: &dyn Console,
+) -> Result<ZoneId, Failure> {
     find_zone(client, zone, console).await.map(|(id, _)| id)
 }
 
@@ -28,12 +32,12 @@ pub async fn zone(client: &Client, zone: &ZoneRef, console: &dyn Console) -> Res
 /// The same as [`zone`].
 pub async fn find_zone(
     client: &Client,
-    zone: &ZoneRef,
+    zone: &IdOrName<ZoneId>,
     console: &dyn Console,
 ) -> Result<(ZoneId, Option<Zone>), Failure> {
     let domain = match zone {
-        ZoneRef::Id(id) => return Ok((id.clone(), None)),
-        ZoneRef::Domain(domain) => domain,
+        IdOrName::Id(id) => return Ok((id.clone(), None)),
+        IdOrName::Name(domain) => domain,
     };
     let zones = zones_named(client, domain, &mut CallObserver::new(console), |odd| console.warn(odd)).await;
     let zones = zones.map_err(|error| cannot_look_up(&error, domain))?;
@@ -141,12 +145,12 @@ pub fn is_unknown(error: &Error) -> bool {
 pub async fn environment(
     client: &Client,
     zone: &ZoneId,
-    environment: &EnvironmentRef,
+    environment: &IdOrName<EnvironmentId>,
     console: &dyn Console,
 ) -> Result<EnvironmentId, Failure> {
     let name = match environment {
-        EnvironmentRef::Id(id) => return Ok(id.clone()),
-        EnvironmentRef::Name(name) => name,
+        IdOrName::Id(id) => return Ok(id.clone()),
+        IdOrName::Name(name) => name,
     };
     let answer = client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await.map_err(|error| {
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
@@ -201,12 +205,12 @@ pub fn is_production(name: &str) -> bool {
 pub async fn may_be_production(
     client: &Client,
     zone: &ZoneId,
-    environment: &EnvironmentRef,
+    environment: &IdOrName<EnvironmentId>,
     console: &dyn Console,
 ) -> bool {
     match environment {
-        EnvironmentRef::Name(name) => is_production(name),
-        EnvironmentRef::Id(id) => {
+        IdOrName::Name(name) => is_production(name),
+        IdOrName::Id(id) => {
             match client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await {
                 Ok(answer) => {
                     let known = answer.result.environments.iter().find(|known| known.id == id.as_str());

@@ -9,10 +9,11 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 
 use cfcache_app::connection::{Api, Connection, Network, plan};
-use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, Targets, WarmJob, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, IdOrName, Job, ListJob, Targets, WarmJob};
 use cfcache_app::manage::{ManageJob, SettingCommand, only_reads};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::{Action, Switch};
+use cfcache_model::id::ZoneId;
 use cfcache_model::target::{CacheKeyHeader, Kind};
 use cfcache_probe::{Limits, Variant, VisitorBuilder};
 use cfcache_transport::Roots;
@@ -182,7 +183,7 @@ impl<'a> Resolver<'a> {
         Ok(Self { settings, global, environment, terminal })
     }
 
-    fn zone(&self) -> Result<ZoneRef, Failure> {
+    fn zone(&self) -> Result<IdOrName<ZoneId>, Failure> {
         self.settings.parse_zone(self.environment, self.terminal)
     }
 

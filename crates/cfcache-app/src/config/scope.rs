@@ -7,7 +7,7 @@ use crate::config::{ACCOUNT_ID, API_TOKEN, EnvVars, Settings, Sourced, ValueOrig
 use crate::console::Console;
 use crate::domain;
 use crate::failure::Failure;
-use crate::job::{Destination, EnvironmentRef, Scope, ZoneRef};
+use crate::job::{Destination, IdOrName, Scope};
 use crate::secret::{may_be_secret, shown};
 
 impl Settings {
@@ -16,12 +16,16 @@ impl Settings {
     /// # Errors
     ///
     /// [`Failure`] if none is set, or if it is neither an id nor a domain. An emulator needs no zone.
-    pub fn parse_zone(&self, environment: &EnvVars, console: &dyn Console) -> Result<ZoneRef, Failure> {
+    pub fn parse_zone(
+        &self,
+        environment: &EnvVars,
+        console: &dyn Console,
+    ) -> Result<IdOrName<ZoneId>, Failure> {
         let Some(Sourced { value, origin }) = &self.zone else {
             if self.emulator
                 && let Ok(zone) = ZoneId::parse(EXAMPLE_ZONE_ID)
             {
-                return Ok(ZoneRef::Id(zone));
+                return Ok(IdOrName::Id(zone));
             }
             let mut failure = Failure::usage("no zone given")
                 .with_hint(format!("name it with `--zone ID|DOMAIN`, or set `{ZONE_ID}`"));
@@ -35,9 +39,9 @@ impl Settings {
             return match self.zones.get(&domain::ascii(&domain)) {
                 Some(id) => {
                     self.warn_if_odd(id, &mapped(&domain), console);
-                    Ok(ZoneRef::Id(id.clone()))
+                    Ok(IdOrName::Id(id.clone()))
                 }
-                None => Ok(ZoneRef::Domain(domain)),
+                None => Ok(IdOrName::Name(domain)),
             };
         }
         let id = ZoneId::parse(zone).map_err(|invalid| {
@@ -48,7 +52,7 @@ impl Settings {
             failure.with_hint("give the zone's id, or its domain, such as `example.com`")
         })?;
         self.warn_if_odd(&id, &origin.to_string(), console);
-        Ok(ZoneRef::Id(id))
+        Ok(IdOrName::Id(id))
     }
 
     /// Returns the configured environment. Ids of environments are hex words of about thirty digits; everything else is
@@ -57,7 +61,7 @@ impl Settings {
     /// # Errors
     ///
     /// [`Failure`] if it is empty, or looks like an id but is not one.
-    pub fn parse_environment(&self) -> Result<Option<EnvironmentRef>, Failure> {
+    pub fn parse_environment(&self) -> Result<Option<IdOrName<EnvironmentId>>, Failure> {
         let Some(Sourced { value, origin }) = &self.environment else { return Ok(None) };
         if value.trim().is_empty() {
             return Err(Failure::usage(format!("{origin}: the environment is empty")).with_hint(
@@ -66,10 +70,10 @@ impl Settings {
         }
         let is_id = value.len() >= 20 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_id {
-            return Ok(Some(EnvironmentRef::Name(value.clone())));
+            return Ok(Some(IdOrName::Name(value.clone())));
         }
         match EnvironmentId::parse(value) {
-            Ok(id) => Ok(Some(EnvironmentRef::Id(id))),
+            Ok(id) => Ok(Some(IdOrName::Id(id))),
             Err(invalid) => Err(not_an_id(origin, value, &invalid)),
         }
     }

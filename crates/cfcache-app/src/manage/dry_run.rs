@@ -6,7 +6,7 @@ use cfcache_model::id::ZoneId;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::ZoneRef;
+use crate::job::IdOrName;
 use crate::manage::{ManageJob, SettingCommand};
 use crate::purge::{ZONE_STAND_IN, shown};
 use crate::session::shown_base;
@@ -26,8 +26,8 @@ pub fn dry_run(job: &ManageJob, console: &dyn Console) -> Result<Exit, Failure> 
     };
     let base = shown_base(connection)?.to_string();
     let zone = match zone {
-        ZoneRef::Id(id) => id.clone(),
-        ZoneRef::Domain(domain) => {
+        IdOrName::Id(id) => id.clone(),
+        IdOrName::Name(domain) => {
             console.note(&format!(
                 "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
             ));

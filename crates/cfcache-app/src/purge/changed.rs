@@ -28,7 +28,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
-use crate::job::{ChangedJob, Destination, FirstRun, Scope, ZoneRef};
+use crate::job::{ChangedJob, Destination, FirstRun, IdOrName, Scope};
 pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
 use crate::purge::visits::announce;
@@ -178,8 +178,8 @@ fn write(state: &mut StateFile, site: Site, files: Files<'_>, pending: &[Target]
 fn report(job: &ChangedJob, work: &Work) -> Report {
     let zone = match &job.destination {
         Destination::Zone(scope) => match &scope.zone {
-            ZoneRef::Id(id) => Some(id.to_string()),
-            ZoneRef::Domain(_) => None,
+            IdOrName::Id(id) => Some(id.to_string()),
+            IdOrName::Name(_) => None,
         },
         Destination::Hosts(_) => None,
     };
@@ -281,7 +281,7 @@ fn shown_zone(
     target: Option<&Target>,
     console: &dyn Console,
 ) -> Result<ZoneId, Failure> {
-    if let Destination::Zone(Scope { zone: ZoneRef::Id(id), .. }) = &job.destination {
+    if let Destination::Zone(Scope { zone: IdOrName::Id(id), .. }) = &job.destination {
         return Ok(id.clone());
     }
     if let (Some(routes), Some(host)) = (routes, target.and_then(Target::host)) {

@@ -14,7 +14,7 @@ use cfcache_model::target::Kind;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job::{Destination, EnvironmentRef, EverythingJob, ListJob, Scope, ZoneRef};
+use crate::job::{Destination, EverythingJob, IdOrName, ListJob, Scope};
 use crate::purge::scopes::ResolvedScope;
 use crate::purge::visits::announce;
 use crate::purge::{caps, empty, limits};
@@ -90,7 +90,7 @@ pub(super) fn list(mut job: ListJob, console: &dyn Console) -> Result<Exit, Fail
         summary.push_str(&format!("; with the limits of the plan `{name}` it takes at least {least}"));
     }
     console.note(&summary);
-    if let ZoneRef::Domain(domain) = &scope.zone
+    if let IdOrName::Name(domain) = &scope.zone
         && chosen.is_none()
         && job.batch_size.is_none()
         && let Some(least) = fewer_requests(kind, items, requests)
@@ -173,8 +173,8 @@ fn fewer_requests(kind: Kind, items: u64, requests: u64) -> Option<u64> {
 /// The scope of the requests, with placeholders for ids that would have to be looked up.
 fn stand_in_scope(scope: &Scope, console: &dyn Console) -> Result<ResolvedScope, Failure> {
     let zone = match &scope.zone {
-        ZoneRef::Id(id) => id.clone(),
-        ZoneRef::Domain(domain) => {
+        IdOrName::Id(id) => id.clone(),
+        IdOrName::Name(domain) => {
             console.note(&format!(
                 "`{domain}` is not looked up in a dry run: {ZONE_STAND_IN} stands for its id"
             ));
@@ -183,8 +183,8 @@ fn stand_in_scope(scope: &Scope, console: &dyn Console) -> Result<ResolvedScope,
     };
     let environment = match &scope.environment {
         None => None,
-        Some(EnvironmentRef::Id(id)) => Some(id.clone()),
-        Some(EnvironmentRef::Name(name)) => {
+        Some(IdOrName::Id(id)) => Some(id.clone()),
+        Some(IdOrName::Name(name)) => {
             console.note(&format!(
                 "`{name}` is not looked up in a dry run: {ENVIRONMENT_STAND_IN} stands for its id"
             ));

@@ -17,7 +17,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::interrupts::Interrupts;
-use crate::job::{EnvironmentRef, EverythingJob};
+use crate::job::{EverythingJob, IdOrName};
 use crate::observe::{CallObserver, WAITING, millis};
 use crate::purge::scopes::ResolvedScope;
 use crate::purge::visits::{AfterPurge, ask_before, collector, wait_for_origin};
@@ -42,7 +42,7 @@ pub(super) async fn run(
             let question = format!("{verb} every cached file of {zone}, in all of its environments?");
             confirm(console, yes, &question)?;
         }
-        Some(EnvironmentRef::Name(name)) if is_production(name) => {
+        Some(IdOrName::Name(name)) if is_production(name) => {
             let question = format!("{verb} every cached file of the production environment of {zone}?");
             confirm(console, yes, &question)?;
         }
@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
     let session = Session::open(&connection).await?;
     let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
-    if let Some(environment @ EnvironmentRef::Id(id)) = scope.environment.as_ref().filter(|_| !yes)
+    if let Some(environment @ IdOrName::Id(id)) = scope.environment.as_ref().filter(|_| !yes)
         && may_be_production(&session.client, &place.zone, environment, console).await
     {
         let question =

@@ -9,7 +9,7 @@ use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::interrupts::Interrupts;
-use cfcache_app::job::{Destination, EverythingJob, Job, ListJob, Scope, Targets, ZoneRef};
+use cfcache_app::job::{Destination, EverythingJob, IdOrName, Job, ListJob, Scope, Targets};
 use cfcache_app::purge;
 use cfcache_app::report::{BatchEvent, Report};
 use cfcache_model::endpoint::{Action, example};
@@ -84,7 +84,7 @@ fn connection() -> Connection {
 
 fn scope() -> Scope {
     Scope {
-        zone: ZoneRef::Id(ZoneId::parse(example::ZONE_ID).expect("an example is valid")),
+        zone: IdOrName::Id(ZoneId::parse(example::ZONE_ID).expect("an example is valid")),
         environment: None,
     }
 }
