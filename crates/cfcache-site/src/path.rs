@@ -129,6 +129,12 @@ pub enum InvalidPath {
         /// The path.
         found: String,
     },
+    /// It contains NUL, which no path does: the paths are separated by NUL, but were read as lines.
+    #[error("`{found}` contains NUL, so these are not lines; `--null` reads names that end with NUL")]
+    Null {
+        /// Its beginning.
+        found: String,
+    },
     /// It leaves the site.
     #[error("`{found}` has a `..`: which file it names depends on where the list was made")]
     Parent {
@@ -160,7 +166,7 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// [`InvalidPath`] if the path is empty, is absolute although the root is not, or contains `..`.
+    /// [`InvalidPath`] if the path is empty, is absolute although the root is not, or contains `..` or NUL.
     pub fn site_path<'a>(&self, path: &'a [u8]) -> Result<Option<Cow<'a, str>>, InvalidPath> {
         // Of a million paths almost all have this form, and copying them would take most of the time.
         if self.0.is_empty()
@@ -172,6 +178,9 @@ impl Root {
             return Err(InvalidPath::Empty);
         }
         let found = || String::from_utf8_lossy(path).into_owned();
+        if path.contains(&0) {
+            return Err(InvalidPath::Null { found: crate::clip(path) });
+        }
         if path.split(|byte| *byte == b'/').any(|part| part == b"..") {
             return Err(InvalidPath::Parent { found: found() });
         }

@@ -86,6 +86,7 @@ fn removes_the_root_from_paths() {
     for (root, path, expected) in [
         ("", "", "the path is empty"),
         ("", "/srv/a", "`/srv/a` is absolute"),
+        ("", "a.html\0b.html\0", "`a.html\\u{0}b.html\\u{0}` contains NUL"),
         ("public", "/public/a", "`/public/a` is absolute"),
         ("", "a/../b", "`a/../b` has a `..`"),
     ] {
