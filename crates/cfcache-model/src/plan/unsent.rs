@@ -13,18 +13,12 @@ use crate::shared_text::SharedText;
 #[derive(Debug, Default)]
 pub(super) struct UnsentKeys {
     hasher: DefaultHashBuilder,
-    keys: HashTable<Key>,
+    keys: HashTable<(KeyId, SharedText)>,
     inserted: u64,
     /// The keys that are in no batch yet, in order.
     pending: VecDeque<KeyId>,
     /// The keys of each batch, by the ordinal of its first entry.
     batches: BTreeMap<u64, Vec<KeyId>>,
-}
-
-#[derive(Debug)]
-struct Key {
-    id: KeyId,
-    text: SharedText,
 }
 
 /// Identifies a key, and locates it in the table.
@@ -38,12 +32,12 @@ impl UnsentKeys {
     /// Adds a key. Returns `false` if it is already known.
     pub(super) fn insert(&mut self, text: SharedText) -> bool {
         let hash = self.hasher.hash_one(text.as_bytes());
-        match self.keys.entry(hash, |known| known.text == text, |known| known.id.hash) {
+        match self.keys.entry(hash, |(_, known)| *known == text, |(id, _)| id.hash) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
                 let id = KeyId { hash, number: self.inserted };
                 self.inserted += 1;
-                place.insert(Key { id, text });
+                place.insert((id, text));
                 self.pending.push_back(id);
                 true
             }
@@ -59,7 +53,7 @@ impl UnsentKeys {
     /// Removes the keys of the batch that starts with that entry, because it was sent.
     pub(super) fn sent(&mut self, first_ordinal: u64) {
         for id in self.batches.remove(&first_ordinal).unwrap_or_default() {
-            if let Ok(key) = self.keys.find_entry(id.hash, |known| known.id == id) {
+            if let Ok(key) = self.keys.find_entry(id.hash, |(known, _)| *known == id) {
                 key.remove();
             }
         }
