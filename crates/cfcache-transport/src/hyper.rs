@@ -23,7 +23,7 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
 use crate::hyper::failure::NotProcessed;
 use crate::hyper::pool::{Lease, Pool};
-use crate::hyper::session::{Connection, ExchangeLimits, Failed, Sink};
+use crate::hyper::session::{Connection, Failed, Sink};
 use crate::hyper::tls::{Protocol, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
@@ -76,22 +76,17 @@ impl HyperTransport {
         request: Request,
         take: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<http::Response<u64>, TransportError> {
-        let mut sink = Sink::Pass { take, bytes: 0 };
+        let mut sink = Sink { max_bytes: self.max_body, take: Some(take), passed: 0 };
         let (head, _) = self.try_send(request, &mut sink).await?.into_parts();
-        let Sink::Pass { bytes, .. } = sink else { unreachable!("it was made above") };
-        Ok(http::Response::from_parts(head, bytes))
+        Ok(http::Response::from_parts(head, sink.passed))
     }
 
     async fn try_send(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, TransportError> {
-        let mut limits = ExchangeLimits {
-            deadline: Deadline::start(self.timeouts.total),
-            timeouts: self.timeouts,
-            max_body: self.max_body,
-        };
+        let mut deadline = Deadline::start(self.timeouts);
         let mut resends = 0;
         loop {
-            let (mut lease, deadline) = self.pool.acquire(limits.deadline).await?;
-            limits.deadline = deadline;
+            let (mut lease, later) = self.pool.acquire(deadline).await?;
+            deadline = later;
             if lease.reused && !is_alive(&mut lease).await {
                 lease.retire();
                 continue;
@@ -99,7 +94,7 @@ impl HyperTransport {
             let reused = lease.reused;
             request.set_sent(true);
             let step = TraceStep::exchange(&request, reused);
-            let exchanged = step.run(self.exchange(&mut lease, &request, &limits, sink)).await;
+            let exchanged = step.run(self.exchange(&mut lease, &request, deadline, sink)).await;
             let Failed { error, not_processed, fit } = match exchanged {
                 Ok((response, can_be_reused)) => {
                     step.answered(&response);
@@ -136,15 +131,15 @@ impl HyperTransport {
         &self,
         lease: &mut Lease,
         request: &Request,
-        limits: &ExchangeLimits,
+        deadline: Deadline,
         sink: &mut Sink<'_>,
     ) -> Result<(Response, bool), Failed> {
         match lease.connection() {
             Some(Connection::Http1(connection)) => {
-                connection.exchange(&request.message, &self.route, limits, sink).await
+                connection.exchange(&request.message, &self.route, deadline, sink).await
             }
             Some(Connection::Http2(connection)) => {
-                let response = connection.exchange(&request.message, &self.route, limits, sink).await?;
+                let response = connection.exchange(&request.message, &self.route, deadline, sink).await?;
                 Ok((response, true))
             }
             None => unreachable!("a lease holds its connection until it is given back"),
@@ -180,7 +175,7 @@ async fn is_alive(lease: &mut Lease) -> bool {
 
 impl Transport for HyperTransport {
     fn send(&self, request: Request) -> ResponseFuture<'_> {
-        Box::pin(async move { self.try_send(request, &mut Sink::Keep).await })
+        Box::pin(async move { self.try_send(request, &mut Sink::new(self.max_body)).await })
     }
 }
 
@@ -401,7 +396,7 @@ impl HyperTransportBuilder {
             return Err(BuildError::Origin(origin));
         }
         let tls = Tls::new(roots, authorities);
-        let dialer = Dialer { origin, connect_to, proxy, timeouts, tls, cleartext };
+        let dialer = Dialer { origin, connect_to, proxy, tls, cleartext };
         Ok(HyperTransport { pool: Arc::new(Pool::new(dialer, max_connections)), route, timeouts, max_body })
     }
 }

@@ -5,20 +5,21 @@ use core::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::hyper::Timeouts;
 use crate::{Cause, Delivery, Phase, TransportError};
 
-/// The deadline of an attempt.
+/// The deadline of an attempt, and the time limits of its phases.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     until: Instant,
-    total: Duration,
+    pub(crate) timeouts: Timeouts,
 }
 
 impl Deadline {
-    /// Starts an attempt that may take `total`.
-    pub(crate) fn start(total: Duration) -> Self {
+    /// Starts an attempt.
+    pub(crate) fn start(timeouts: Timeouts) -> Self {
         let now = Instant::now();
-        Self { until: after(now, total), total }
+        Self { until: after(now, timeouts.total), timeouts }
     }
 
     /// Moves the deadline by `paused`, for time in which the server was not involved.
@@ -32,13 +33,15 @@ impl Deadline {
         match timeout_at(phase_until.min(self.until), future).await {
             Ok(output) => Ok(output),
             Err(_) if phase_until <= self.until => Err(Expired { waited: limit, whole_try: false }),
-            Err(_) => Err(Expired { waited: self.total, whole_try: true }),
+            Err(_) => Err(Expired { waited: self.timeouts.total, whole_try: true }),
         }
     }
 
     /// Runs `future` until the deadline of the attempt.
     pub(crate) async fn whole<F: Future>(self, future: F) -> Result<F::Output, Expired> {
-        timeout_at(self.until, future).await.map_err(|_| Expired { waited: self.total, whole_try: true })
+        timeout_at(self.until, future)
+            .await
+            .map_err(|_| Expired { waited: self.timeouts.total, whole_try: true })
     }
 }
 
@@ -91,7 +94,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_limit_names_the_phase_or_the_whole_try() {
-        let deadline = Deadline::start(Duration::from_secs(60));
+        let deadline = Deadline::start(Timeouts::new());
         let phase =
             deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
         let text = phase.into_error(Delivery::NotSent, Phase::Connect, "`a` did not connect").to_string();

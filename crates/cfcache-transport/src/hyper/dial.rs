@@ -9,7 +9,6 @@ use std::io;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::hyper::Timeouts;
 use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
@@ -27,7 +26,6 @@ pub(crate) struct Dialer {
     /// Where to connect instead of the origin's own host and port.
     pub(crate) connect_to: Option<(String, u16)>,
     pub(crate) proxy: Option<Proxy>,
-    pub(crate) timeouts: Timeouts,
     pub(crate) tls: Tls,
     /// The protocol to use without TLS, where nothing is negotiated.
     pub(crate) cleartext: Protocol,
@@ -52,7 +50,7 @@ impl Dialer {
                 match self.origin.scheme() {
                     Scheme::Https => {
                         let step = TraceStep::tunnel(proxy, &self.origin.authority());
-                        step.run(proxy.tunnel(tcp, &self.origin, self.timeouts.connect, deadline))
+                        step.run(proxy.tunnel(tcp, &self.origin, deadline))
                             .await
                             .inspect_err(|error| step.failed(error))?
                     }
@@ -65,7 +63,7 @@ impl Dialer {
             Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
             Scheme::Https => {
                 let step = TraceStep::tls(&self.origin.authority());
-                step.run(deadline.within(self.timeouts.tls, self.tls.handshake(tcp, &self.origin)))
+                step.run(deadline.within(deadline.timeouts.tls, self.tls.handshake(tcp, &self.origin)))
                     .await
                     .unwrap_or_else(|expired| {
                         let missed =
@@ -98,9 +96,9 @@ impl Dialer {
         port: u16,
         deadline: Deadline,
     ) -> Result<TcpStream, TransportError> {
-        let addresses = resolve(host, port, self.timeouts.resolve, deadline).await?;
+        let addresses = resolve(host, port, deadline).await?;
         let racing = race(&addresses, open);
-        match deadline.within(self.timeouts.connect, racing).await {
+        match deadline.within(deadline.timeouts.connect, racing).await {
             Ok(Ok(tcp)) => Ok(tcp),
             Ok(Err((address, error))) => {
                 let what = failure::describe_io(&error).unwrap_or("cannot be reached");
@@ -142,12 +140,7 @@ fn tried(host: &str, port: u16, address: SocketAddr, addresses: usize) -> String
 }
 
 /// Looks up the addresses of a host, in the order in which to try them.
-async fn resolve(
-    host: &str,
-    port: u16,
-    limit: Duration,
-    deadline: Deadline,
-) -> Result<Vec<SocketAddr>, TransportError> {
+async fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, TransportError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -157,7 +150,7 @@ async fn resolve(
         let addresses: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
         return Ok(addresses.map(|address| SocketAddr::new(address, port)).to_vec());
     }
-    let looked_up = deadline.within(limit, tokio::net::lookup_host((host, port))).await;
+    let looked_up = deadline.within(deadline.timeouts.resolve, tokio::net::lookup_host((host, port))).await;
     found(
         host,
         looked_up.map_err(|expired| {
@@ -261,6 +254,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::hyper::Timeouts;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -352,7 +346,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn if_no_address_answers_the_deadline_ends_the_race() {
-        let deadline = Deadline::start(Duration::from_secs(60));
+        let deadline = Deadline::start(Timeouts::new());
         let limit = Duration::from_secs(10);
         let dead = addresses(&["[::1]:1", "1.1.1.1:1"]);
         let ended = deadline.within(limit, race(&dead, behave)).await.unwrap_err();

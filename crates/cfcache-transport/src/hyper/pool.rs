@@ -363,7 +363,6 @@ mod tests {
             connect_to: None,
             origin,
             proxy: None,
-            timeouts: Timeouts::new(),
             tls: Tls::new(Roots::Bundled, Vec::new()),
             cleartext: Protocol::Http1,
         };
@@ -371,7 +370,7 @@ mod tests {
     }
 
     fn minute() -> Deadline {
-        Deadline::start(Duration::from_secs(60))
+        Deadline::start(Timeouts::new())
     }
 
     fn queue(pool: &Arc<Pool>) -> tokio::task::JoinHandle<Result<(Lease, Deadline), TransportError>> {

@@ -4,7 +4,6 @@ use core::fmt;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::str::FromStr;
-use core::time::Duration;
 use std::sync::Arc;
 
 use http::header::{HOST, PROXY_AUTHORIZATION};
@@ -58,13 +57,15 @@ impl Proxy {
         &self,
         tcp: TcpStream,
         origin: &Origin,
-        limit: Duration,
         deadline: Deadline,
     ) -> Result<TcpStream, TransportError> {
-        deadline.within(limit, self.connect(tcp, origin)).await.unwrap_or_else(|expired| {
-            let missed = format_args!("the proxy `{self}` did not open a tunnel to `{}`", authority(origin));
-            Err(expired.into_error(Delivery::NotSent, Phase::Proxy, missed))
-        })
+        deadline.within(deadline.timeouts.connect, self.connect(tcp, origin)).await.unwrap_or_else(
+            |expired| {
+                let missed =
+                    format_args!("the proxy `{self}` did not open a tunnel to `{}`", authority(origin));
+                Err(expired.into_error(Delivery::NotSent, Phase::Proxy, missed))
+            },
+        )
     }
 
     async fn connect(&self, tcp: TcpStream, origin: &Origin) -> Result<TcpStream, TransportError> {

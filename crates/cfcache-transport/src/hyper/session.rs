@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::hyper::deadline::{Deadline, Expired};
 use crate::hyper::failure::{self, NotProcessed};
 use crate::hyper::tls::{Protocol, Stream};
-use crate::hyper::{Proxy, Route, Timeouts};
+use crate::hyper::{Proxy, Route};
 use crate::{Cause, Delivery, Phase, Response, TransportError};
 
 /// How often an HTTP/2 peer is pinged while a request is in flight, and how long it may take to answer.
@@ -308,7 +308,7 @@ impl Http1 {
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
-        limits: &ExchangeLimits,
+        deadline: Deadline,
         sink: &mut Sink<'_>,
     ) -> Result<(Response, bool), Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
@@ -337,7 +337,7 @@ impl Http1 {
             }
             Poll::Pending
         });
-        let (response, whole) = exchange(sending, written, &self.link, limits, sink).await?;
+        let (response, whole) = exchange(sending, written, &self.link, deadline, sink).await?;
         // A server that responds early may never read the rest of the request, and the next one would wait behind it.
         Ok((response, whole && !self.is_closed()))
     }
@@ -349,7 +349,7 @@ impl Http2 {
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
-        limits: &ExchangeLimits,
+        deadline: Deadline,
         sink: &mut Sink<'_>,
     ) -> Result<Response, Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
@@ -362,7 +362,7 @@ impl Http2 {
         // Dropped while waiting, so that the channel can be dropped as described above: the pool drops its own handle
         // when the connection ends.
         drop(sender);
-        let (response, _) = exchange(sending, written, &self.link, limits, sink).await?;
+        let (response, _) = exchange(sending, written, &self.link, deadline, sink).await?;
         Ok(response)
     }
 }
@@ -375,19 +375,24 @@ fn copy(message: &http::Request<Bytes>, payload: Payload) -> http::Request<Paylo
     request
 }
 
-/// The limits of an exchange.
-pub(crate) struct ExchangeLimits {
-    pub(crate) deadline: Deadline,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) max_body: usize,
+/// Takes a piece of a body.
+type TakePiece<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
+
+/// Where the body of a response goes: into the response, or to the caller.
+pub(crate) struct Sink<'a> {
+    /// The maximum size of the body.
+    pub(crate) max_bytes: usize,
+    /// Takes the body piece by piece; `None` if it goes into the response.
+    pub(crate) take: Option<TakePiece<'a>>,
+    /// The number of bytes that were passed to the caller.
+    pub(crate) passed: u64,
 }
 
-/// Where the body of a response goes.
-pub(crate) enum Sink<'a> {
-    /// Into the response.
-    Keep,
-    /// To the caller, piece by piece; `bytes` counts them.
-    Pass { take: &'a mut (dyn FnMut(&[u8]) + Send), bytes: u64 },
+impl Sink<'_> {
+    /// Keeps the body in the response.
+    pub(crate) const fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, take: None, passed: 0 }
+    }
 }
 
 type SendResult<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
@@ -397,10 +402,10 @@ async fn exchange<B>(
     sending: impl Future<Output = SendResult<B>>,
     mut written: oneshot::Receiver<()>,
     link: &Link,
-    limits: &ExchangeLimits,
+    deadline: Deadline,
     sink: &mut Sink<'_>,
 ) -> Result<(Response, bool), Failed> {
-    let ExchangeLimits { deadline, timeouts, max_body } = limits;
+    let timeouts = &deadline.timeouts;
     let mut sending = pin!(sending);
     let peer = link.peer.as_str();
     let reads = || link.reads.load(Ordering::Relaxed);
@@ -445,7 +450,7 @@ async fn exchange<B>(
     };
 
     before = reads();
-    let mut failed = match deadline.within(timeouts.body, read(body, *max_body, sink, peer)).await {
+    let mut failed = match deadline.within(timeouts.body, read(body, sink, peer)).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
         Ok(Err(error)) => Failed { error, not_processed: None, fit: true },
         Err(expired) => late(expired, Phase::Body, "did not send the whole response", before),
@@ -473,7 +478,8 @@ fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str
     Failed { error, not_processed, fit: not_processed.is_none() }
 }
 
-async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>, peer: &str) -> Result<Bytes, TransportError> {
+async fn read(body: Incoming, sink: &mut Sink<'_>, peer: &str) -> Result<Bytes, TransportError> {
+    let max = sink.max_bytes;
     let too_large =
         |detail: String| TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
     let too_long = || too_large(format!("`{peer}` sent a response longer than the limit of {max} bytes"));
@@ -490,9 +496,9 @@ async fn read(body: Incoming, max: usize, sink: &mut Sink<'_>, peer: &str) -> Re
         // Trailers are ignored.
         let frame = frame.map_err(|error| failure::exchange(error, Delivery::Unknown, Phase::Body, peer))?;
         let Ok(piece) = frame.into_data() else { continue };
-        if let Sink::Pass { take, bytes } = sink {
-            *bytes += piece.len() as u64;
-            if *bytes > max as u64 {
+        if let Some(take) = &mut sink.take {
+            sink.passed += piece.len() as u64;
+            if sink.passed > max as u64 {
                 return Err(too_long());
             }
             take(&piece);
@@ -523,15 +529,17 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::hyper::Timeouts;
 
     /// Sends a request that is never answered; returns the elapsed time and the error.
     async fn unanswered(timeouts: Timeouts) -> (Duration, TransportError) {
-        let limits = ExchangeLimits { deadline: Deadline::start(timeouts.total), timeouts, max_body: 1024 };
+        let deadline = Deadline::start(timeouts);
         let (written, when_written) = oneshot::channel();
         written.send(()).unwrap();
         let started = Instant::now();
         let sending = pending::<SendResult<Payload>>();
-        let Err(failed) = exchange(sending, when_written, &Link::new("a"), &limits, &mut Sink::Keep).await
+        let Err(failed) =
+            exchange(sending, when_written, &Link::new("a"), deadline, &mut Sink::new(1024)).await
         else {
             panic!("it was answered");
         };
