@@ -1,6 +1,5 @@
 //! Simulated failures: as values, and in the text form of `--fault`.
 
-pub(crate) mod edge_error;
 mod text;
 
 use core::time::Duration;

@@ -3,6 +3,7 @@
 mod body;
 mod connection;
 mod edge;
+mod edge_error;
 
 use core::future;
 use core::net::SocketAddr;
@@ -31,7 +32,6 @@ use tokio::time::Instant;
 use crate::answer::{ApiResponse, Notice};
 use crate::config::Config;
 use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
-use crate::fault::edge_error;
 use crate::fault::{ActiveFault, Fault, FaultAction, next_fault};
 use crate::log::{Counts, Log, LogEntry};
 use crate::route;
@@ -437,18 +437,7 @@ fn damaged(
             response
         }
         FaultAction::Edge { code, status, retry_after } => {
-            let usual = edge_error::default_form(*code);
-            let status = status.map_or(usual.status, valid);
-            let retry_after = retry_after.clone().or(usual.retry_after.map(|seconds| seconds.to_string()));
-            let mut response = if edge_error::wants_json(request.headers()) {
-                plain(status, "application/problem+json", usual.body(status, retry_after.as_deref()))
-            } else {
-                plain(status, "text/html", PAGE)
-            };
-            if let Some(value) = retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
-                response.headers_mut().insert(RETRY_AFTER, value);
-            }
-            response
+            edge_error::response(request.headers(), *code, status.map(valid), retry_after.as_deref())
         }
         FaultAction::SuccessFalse { code } => envelope(StatusCode::OK, *code),
         FaultAction::Html { status } => plain(valid(*status), "text/html", PAGE),

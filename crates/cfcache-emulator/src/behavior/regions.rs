@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::answer::ApiResponse;
+use crate::answer::{ApiResponse, Notice};
 use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid, page};
 use crate::route;
@@ -23,10 +23,6 @@ const MAX_MAPPINGS: usize = 3500;
 /// The maximum number of items in a batch.
 const MAX_BATCH: usize = 100;
 
-const BAD_REGION: &str = "Invalid vendor or region.";
-const MISSING: &str = "No cloud region mapping exists for this origin IP.";
-const TOO_MANY: &str = "The zone has reached the limit of 3500 cloud region mappings.";
-
 /// Lists the mappings by address.
 pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let mappings: Vec<_> = settings.regions.iter().collect();
@@ -37,12 +33,18 @@ pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
 
 pub(super) fn get(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let found = address(call).and_then(|ip| settings.regions.get(&ip).map(|region| (ip, region)));
-    found.map_or_else(missing, |(ip, region)| ApiResponse::success(&to_json(ip, region, call).to_string()))
+    found.map_or_else(
+        || refused(missing()),
+        |(ip, region)| ApiResponse::success(&to_json(ip, region, call).to_string()),
+    )
 }
 
 pub(super) fn delete(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     let found = address(call).filter(|ip| settings.regions.remove(ip).is_some());
-    found.map_or_else(missing, |ip| ApiResponse::success(&json!({ "origin_ip": ip.to_string() }).to_string()))
+    found.map_or_else(
+        || refused(missing()),
+        |ip| ApiResponse::success(&json!({ "origin_ip": ip.to_string() }).to_string()),
+    )
 }
 
 /// Sets one mapping.
@@ -52,12 +54,12 @@ pub(super) fn set(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
 
 fn set_or_refuse(settings: &mut ZoneSettings, call: &Call<'_>) -> Result<ApiResponse, ApiResponse> {
     let body = Value::Object(call.fields()?);
-    let (ip, region) = read(&body, call).map_err(InvalidMapping::answer)?;
+    let (ip, region) = read(&body, call).map_err(refused)?;
     // Two spellings of one address are equal.
     if address(call) != Some(ip) {
         return Err(invalid("body origin_ip does not match URL"));
     }
-    store(settings, ip, region).map_err(InvalidMapping::answer)?;
+    store(settings, ip, region).map_err(refused)?;
     Ok(ApiResponse::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
 }
 
@@ -85,7 +87,7 @@ pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
                 let ip = address_of_item(item);
                 // An address is returned in the API's spelling.
                 let ip = ip.parse().map_or_else(|_| ip.to_owned(), |ip: IpAddr| ip.to_string());
-                failed.push(json!({ "origin_ip": ip, "error": wrong.message() }));
+                failed.push(json!({ "origin_ip": ip, "error": wrong.message }));
             }
         }
     }
@@ -102,53 +104,47 @@ pub(super) fn supported() -> ApiResponse {
     ApiResponse::success(&json!({ "obtained_codes": true, "vendors": vendors }).to_string())
 }
 
-/// Why a mapping is invalid.
-enum InvalidMapping {
-    Form(&'static str),
-    Region,
-    Missing,
-    TooMany,
+/// Refuses a request because of a mapping.
+fn refused(notice: Notice) -> ApiResponse {
+    let status = match notice.code {
+        1142 => StatusCode::NOT_FOUND,
+        1164 => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    ApiResponse::refused_with(status, &[notice])
 }
 
-impl InvalidMapping {
-    const fn message(&self) -> &'static str {
-        match self {
-            Self::Form(message) => message,
-            Self::Region => BAD_REGION,
-            Self::Missing => MISSING,
-            Self::TooMany => TOO_MANY,
-        }
-    }
+/// The error of a mapping that cannot be parsed.
+fn malformed(message: &str) -> Notice {
+    Notice::new(1146, message)
+}
 
-    fn answer(self) -> ApiResponse {
-        let (status, code) = match self {
-            Self::Form(_) => (StatusCode::BAD_REQUEST, 1146),
-            Self::Region => (StatusCode::BAD_REQUEST, 1157),
-            Self::Missing => (StatusCode::NOT_FOUND, 1142),
-            Self::TooMany => (StatusCode::FORBIDDEN, 1164),
-        };
-        ApiResponse::refused(status, code, self.message())
-    }
+/// The error of an address without a mapping.
+fn missing() -> Notice {
+    Notice::new(1142, "No cloud region mapping exists for this origin IP.")
 }
 
 /// Parses a mapping.
-fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), InvalidMapping> {
+fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), Notice> {
     let field = |name| item.get(name).and_then(Value::as_str);
     let (Some(ip), Some(name), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor")) else {
-        return Err(InvalidMapping::Form("origin_ip, region and vendor are required, and must be strings"));
+        return Err(malformed("origin_ip, region and vendor are required, and must be strings"));
     };
-    let ip = ip.parse().map_err(|_| InvalidMapping::Form(BAD_ADDRESS))?;
+    let ip = ip.parse().map_err(|_| malformed(BAD_ADDRESS))?;
     Ok((ip, Region { vendor: vendor.to_owned(), name: name.to_owned(), set: call.now }))
 }
 
 /// Stores a mapping, and returns its result in a batch.
-fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, InvalidMapping> {
+fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, Notice> {
     let regions = VENDORS.iter().find(|(vendor, _)| *vendor == region.vendor).map(|(_, regions)| *regions);
     if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == region.name)) {
-        return Err(InvalidMapping::Region);
+        return Err(Notice::new(1157, "Invalid vendor or region."));
     }
     if settings.regions.len() >= MAX_MAPPINGS && !settings.regions.contains_key(&ip) {
-        return Err(InvalidMapping::TooMany);
+        return Err(Notice::new(
+            1164,
+            format!("The zone has reached the limit of {MAX_MAPPINGS} cloud region mappings."),
+        ));
     }
     let stored = json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor });
     settings.regions.insert(ip, region);
@@ -157,10 +153,9 @@ fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Valu
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
 
-fn remove(settings: &mut ZoneSettings, item: &Value) -> Result<Value, InvalidMapping> {
-    let ip =
-        item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or(InvalidMapping::Form(BAD_ADDRESS))?;
-    settings.regions.remove(&ip).ok_or(InvalidMapping::Missing)?;
+fn remove(settings: &mut ZoneSettings, item: &Value) -> Result<Value, Notice> {
+    let ip = item.as_str().and_then(|ip| ip.parse::<IpAddr>().ok()).ok_or_else(|| malformed(BAD_ADDRESS))?;
+    settings.regions.remove(&ip).ok_or_else(missing)?;
     Ok(json!({ "origin_ip": ip.to_string() }))
 }
 
@@ -172,10 +167,6 @@ fn address_of_item(item: &Value) -> &str {
 /// Returns the address in the path; an invalid one has no mapping.
 fn address(call: &Call<'_>) -> Option<IpAddr> {
     call.route.argument("origin_ip")?.parse().ok()
-}
-
-fn missing() -> ApiResponse {
-    InvalidMapping::Missing.answer()
 }
 
 /// Returns a mapping as JSON. IPv6 addresses have the form of RFC 5952, which the standard library uses.

@@ -3,23 +3,22 @@
 //! Source: the vendor's changelog of 2026-03-11, 2026-03-12 and 2026-04-27. These are choices: the status of codes for
 //! which the sources name none, the wording, and the `Retry-After` of a 5xx.
 
-use http::header::ACCEPT;
-use http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http::header::{ACCEPT, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-/// The default values of an error of the edge.
-#[derive(Debug)]
-pub(crate) struct EdgeError {
-    code: u16,
-    pub(crate) status: StatusCode,
-    title: &'static str,
-    /// In seconds.
-    pub(crate) retry_after: Option<u32>,
-}
+use crate::serve::{PAGE, plain};
 
-/// Returns the default form of an error: 1000 to 1999, or a status from 500 on.
-pub(crate) fn default_form(code: u16) -> EdgeError {
-    let (status, title, retry_after) = match code {
+/// Returns the answer with an error: 1000 to 1999, or a status from 500 on. `status` and the text of `Retry-After`
+/// replace the defaults of the error.
+pub(super) fn response(
+    request_headers: &HeaderMap,
+    code: u16,
+    status: Option<StatusCode>,
+    retry_after: Option<&str>,
+) -> Response<Bytes> {
+    let (default_status, title, default_seconds) = match code {
         1004 => (403, "DNS resolution error", Some(120)),
         1005 => (403, "Banned zone", Some(120)),
         1015 => (429, "You are being rate limited", Some(30)),
@@ -34,38 +33,49 @@ pub(crate) fn default_form(code: u16) -> EdgeError {
         500 | 502 | 504 | 520..=524 => (code, "The server behind the edge did not answer", Some(60)),
         _ => (code, "Error of the edge", None),
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    EdgeError { code, status, title, retry_after }
+    let status =
+        status.or(StatusCode::from_u16(default_status).ok()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let retry_after = match (retry_after, default_seconds) {
+        (Some(text), _) => Some(text.to_owned()),
+        (None, seconds) => seconds.map(|seconds: u32| seconds.to_string()),
+    };
+    let mut response = if wants_json(request_headers) {
+        let body = problem_details(code, title, status, retry_after.as_deref());
+        plain(status, "application/problem+json", body)
+    } else {
+        plain(status, "text/html", PAGE)
+    };
+    if let Some(value) = retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(RETRY_AFTER, value);
+    }
+    response
 }
 
-impl EdgeError {
-    /// Returns the problem details. An invalid number of seconds is omitted.
-    pub(crate) fn body(&self, status: StatusCode, retry_after: Option<&str>) -> String {
-        let family = if self.code < 1000 { "5xx" } else { "1xxx" };
-        let code = self.code;
-        let advice = match code {
-            525 | 526 => "Do not retry: the server behind the edge must be fixed first.",
-            _ => "The edge did not forward the request.",
-        };
-        let mut body = json!({
-            "type": format!(
-                "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-{family}-errors/error-{code}/"
-            ),
-            "title": format!("Error {code}: {}", self.title),
-            "status": status.as_u16(),
-            "detail": advice,
-            "instance": "8f3a000000000000",
-            "error_category": if status == StatusCode::FORBIDDEN { "access_denied" } else { "edge" },
-        });
-        if let Some(seconds) = retry_after.and_then(|text| text.parse::<u32>().ok()) {
-            body["retry_after"] = seconds.into();
-        }
-        body.to_string()
+/// Returns the problem details. An invalid number of seconds is omitted.
+fn problem_details(code: u16, title: &str, status: StatusCode, retry_after: Option<&str>) -> String {
+    let family = if code < 1000 { "5xx" } else { "1xxx" };
+    let advice = match code {
+        525 | 526 => "Do not retry: the server behind the edge must be fixed first.",
+        _ => "The edge did not forward the request.",
+    };
+    let mut body = json!({
+        "type": format!(
+            "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-{family}-errors/error-{code}/"
+        ),
+        "title": format!("Error {code}: {title}"),
+        "status": status.as_u16(),
+        "detail": advice,
+        "instance": "8f3a000000000000",
+        "error_category": if status == StatusCode::FORBIDDEN { "access_denied" } else { "edge" },
+    });
+    if let Some(seconds) = retry_after.and_then(|text| text.parse::<u32>().ok()) {
+        body["retry_after"] = seconds.into();
     }
+    body.to_string()
 }
 
 /// Returns whether a request asks for JSON. Otherwise the edge sends a web page.
-pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
+fn wants_json(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts.flat_map(|value| value.split(',')).any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
