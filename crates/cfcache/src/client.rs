@@ -21,6 +21,10 @@ const USER_AGENT: &str = concat!("cfcache/", env!("CARGO_PKG_VERSION"));
 pub struct Client {
     pub(crate) client: cfcache_client::Client,
     pub(crate) plan: Plan,
+    #[cfg(feature = "verify")]
+    pub(crate) proxies: ProxyRules,
+    #[cfg(feature = "verify")]
+    pub(crate) authorities: Arc<[Vec<u8>]>,
 }
 
 impl Client {
@@ -143,14 +147,15 @@ impl ClientBuilder {
         self
     }
 
-    /// Reaches the API through the proxy that these rules select (default: no proxy). No variable of the environment is
-    /// read, unless the client is created with [`Client::from_env`].
+    /// Reaches the API, and the URLs of a verification, through the proxies that these rules select (default: no
+    /// proxy). No variable of the environment is read, unless the client is created with [`Client::from_env`].
     pub fn proxies(mut self, rules: ProxyRules) -> Self {
         self.proxies = rules;
         self
     }
 
-    /// Trusts the certificate authorities in `pem` in addition to those of the platform. Can be called several times.
+    /// Trusts the certificate authorities in `pem` in addition to those of the platform, for the API and for the URLs
+    /// of a verification. Can be called several times.
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.authorities.push(pem.into());
         self
@@ -189,8 +194,8 @@ impl ClientBuilder {
         policy.limits = Some(plan.purge_limits());
         let proxy = self.proxies.intercepts(base.origin());
         let mut transport = HyperTransport::builder(base.origin().clone()).with_proxy(proxy);
-        for pem in self.authorities {
-            transport = transport.with_ca_pem(pem);
+        for pem in &self.authorities {
+            transport = transport.with_ca_pem(pem.clone());
         }
         if let Some(timeout) = self.timeout {
             transport = transport.with_timeouts(Timeouts::from_total(timeout));
@@ -201,6 +206,13 @@ impl ClientBuilder {
         if let Some(limiter) = self.limiter {
             client = client.with_limiter(limiter);
         }
-        Ok(Client { client, plan })
+        Ok(Client {
+            client,
+            plan,
+            #[cfg(feature = "verify")]
+            proxies: self.proxies,
+            #[cfg(feature = "verify")]
+            authorities: self.authorities.into(),
+        })
     }
 }

@@ -273,7 +273,10 @@ pub(crate) async fn run(
     let mut machine = Settings::new(place.action);
     (machine.timeout, machine.limits, machine.diagnose) = (settings.timeout, settings.limits, false);
     let mut verification = Verification::new(machine);
-    let visitor = Arc::new(settings.visitor.clone().build());
+    let visitor = settings.visitor.clone().with_proxy_rules(place.client.proxies.clone());
+    let visitor =
+        place.client.authorities.iter().fold(visitor, |visitor, pem| visitor.with_ca_pem(pem.clone()));
+    let visitor = Arc::new(visitor.build());
     let began = accepted.began();
     // If it is stopped, each URL has the verdict that is known at that time.
     let _is_whole = verify(&visitor, &mut verification, &mut next, began, &mut purge, &mut watch, stop).await;

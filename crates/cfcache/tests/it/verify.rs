@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use cfcache::{Error, Plan, Verdict, Verify};
+use cfcache::{Client, Error, Plan, ProxyRules, Verdict, Verify};
 use cfcache_emulator::{Config, EdgeConfig, Emulator, Server, Token, Zone};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{TOKEN, ZONE, client, zone};
 
@@ -97,4 +98,28 @@ async fn a_purge_that_cannot_be_verified_is_not_sent() {
     // If no URL was checked, nothing is proven.
     let summary = client.purge(&zone).tags(["a"]).send().await.unwrap();
     assert!(matches!(summary.all_proven(), Err(Error::Unproven(_))));
+}
+
+#[tokio::test]
+async fn visitors_use_the_proxy_of_the_client() {
+    let server = edge(&[]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // The API is on this machine, so these rules reach it directly.
+    let rules = ProxyRules::new("", "", &listener.local_addr().unwrap().to_string(), "").unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let proxy = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(connection.read_u8().await.unwrap());
+        }
+        stop.send(()).unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let builder = Client::builder().api_token(TOKEN).base_url(server.base_url()).proxies(rules);
+    let client = builder.build().unwrap();
+    let request = client.purge(&zone()).urls(["https://www.example.com/a.css"]).verify(Verify::new());
+    let summary = request.until(async { stopped.await.unwrap() }).send().await.unwrap();
+    assert_eq!((summary.accepted, summary.verified.unwrap().unproven), (1, 1));
+    assert!(proxy.await.unwrap().starts_with("CONNECT www.example.com:443 HTTP/1.1\r\n"));
 }
