@@ -892,7 +892,7 @@ pub(crate) struct ChangedArgs {
     /// fails
     #[arg(long, help_heading = "Extent")]
     pub(crate) begin: bool,
-    /// Show each changed file and how many URLs it has
+    /// Show each changed file and how many URLs or prefixes it purges
     #[arg(long)]
     pub(crate) explain: bool,
     /// With `--verify`, compare what visitors get with the files, byte for byte; deleted files must not be served

@@ -502,7 +502,8 @@ as = 'prefix'
     run("purge changed --first nothing").exits(0);
     site.write("docs/a.txt", "1");
     site.write("app.js.map", "1");
-    let report = run("purge changed --json").report();
+    let ran = run("purge changed --json --explain");
+    let report = ran.tells("A docs/a.txt -> 2 prefixes").report();
     assert_eq!(report["changed"], json!({ "added": 1, "changed": 0, "deleted": 0, "unchanged": 4 }));
     let mut expected = vec!["example.com/sub/docs/a.txt".to_owned(), "www.example.com/docs/a.txt".to_owned()];
     expected.extend([

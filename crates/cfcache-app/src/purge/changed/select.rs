@@ -267,12 +267,18 @@ impl Choice<'_> {
         }
     }
 
-    /// Shows each change and its number of URLs.
+    /// Shows each change and the number of entries that it purges.
     fn explain(&self) {
         let sites = self.sites();
         for change in self.changes {
-            let count = Selection::new().push_change(change, &sites);
-            let what = if count == 0 { "nothing".to_owned() } else { Kind::Files.count(count as u64) };
+            let mut selection = Selection::new();
+            let count = selection.push_change(change, &sites) as u64;
+            let mut kinds = selection.targets().iter().map(Target::kind);
+            let what = match kinds.next() {
+                None => "nothing".to_owned(),
+                Some(first) if kinds.all(|kind| kind == first) => first.count(count),
+                Some(_) => format!("{count} entries"),
+            };
             self.console.say(&format!("{} {} -> {what}", change.kind.letter(), path::display(&change.path)));
         }
     }
