@@ -27,11 +27,10 @@ pub(crate) fn completions(shell: Shell, terminal: &Terminal) -> Exit {
 ///
 /// If a page cannot be written.
 pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Failure> {
-    let pages = pages();
+    let mut top = args::definition();
+    top.build();
     let Some(folder) = folder else {
-        if let Some(page) = pages.first() {
-            terminal.data(page.text.trim_end());
-        }
+        terminal.data(page(&top).trim_end());
         return Ok(Exit::Accepted);
     };
     let cannot = |path: &Path, error: std::io::Error| {
@@ -43,11 +42,12 @@ pub(crate) fn man(folder: Option<&Path>, terminal: &Terminal) -> Result<Exit, Fa
         Failure::new(exit, format!("cannot write {}: {error}", shown_path(path)))
     };
     fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
-    for page in &pages {
-        let path = folder.join(&page.file);
-        fs::write(&path, &page.text).map_err(|error| cannot(&path, error))?;
+    let commands = with_pages(&top);
+    for command in &commands {
+        let path = folder.join(file_name(command));
+        fs::write(&path, page(command)).map_err(|error| cannot(&path, error))?;
     }
-    terminal.note(&format!("{} pages written to {}", pages.len(), shown_path(folder)));
+    terminal.note(&format!("{} pages written to {}", commands.len(), shown_path(folder)));
     Ok(Exit::Accepted)
 }
 
@@ -83,29 +83,19 @@ const BASH_WORDS: &str = r#"_cfcache_words() {
 
 "#;
 
-/// A manual page.
-struct ManPage {
-    file: String,
-    text: String,
+/// A command and all commands below it, each before its subcommands. Each has a manual page.
+fn with_pages(command: &Definition) -> Vec<&Definition> {
+    let below = command.get_subcommands().filter(|below| !below.is_hide_set());
+    core::iter::once(command).chain(below.flat_map(with_pages)).collect()
 }
 
-/// All pages: that of `cfcache` first, then those of its commands, each before those of its subcommands.
-fn pages() -> Vec<ManPage> {
-    let mut top = args::definition();
-    top.build();
-    let mut pages = Vec::new();
-    add_pages(&top, &mut pages);
-    pages
+/// The file of the manual page of a command.
+fn file_name(command: &Definition) -> String {
+    format!("{}.1", command.get_display_name().unwrap_or_else(|| command.get_name()))
 }
 
-fn add_pages(command: &Definition, pages: &mut Vec<ManPage>) {
-    pages.push(page(command));
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
-        add_pages(below, pages);
-    }
-}
-
-fn page(command: &Definition) -> ManPage {
+/// The manual page of a command.
+fn page(command: &Definition) -> String {
     let is_top = command.get_display_name().is_none_or(|name| !name.contains('-'));
     let mut shown = command.clone();
     // Clap's usage line is shorter than a list of all options.
@@ -132,7 +122,7 @@ fn page(command: &Definition) -> ManPage {
             |()| if shown.has_subcommands() { man.render_subcommands_section(&mut text) } else { Ok(()) },
         )
         .and_then(|()| rest(&shown, is_top).to_writer(&mut text));
-    ManPage { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The sections after the options: on the first page what is common to all commands, then remarks, examples with their
@@ -225,6 +215,8 @@ fn entry(roff: &mut Roff, name: &str, means: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const SHELLS: [Shell; 5] = [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish];
@@ -349,20 +341,22 @@ mod tests {
         }
     }
 
+    /// The text of each page, by its file.
+    fn pages() -> BTreeMap<String, String> {
+        let mut top = args::definition();
+        top.build();
+        with_pages(&top).into_iter().map(|command| (file_name(command), page(command))).collect()
+    }
+
     #[test]
     fn every_command_has_a_manual_page() {
         let pages = pages();
         let mut names = Vec::new();
         commands(&args::definition(), &mut names);
         assert_eq!(pages.len(), names.len() + 1);
-        assert_eq!(pages[0].file, "cfcache.1");
-        let page = pages.iter().find(|page| page.file == "cfcache-purge-urls.1").unwrap();
-        assert!(page.text.contains(r"cfcache \-z example.com purge urls \-\-from urls.txt"), "{}", page.text);
-        assert!(
-            !page.text.contains("concurrency"),
-            "options of every command are on one page: {}",
-            page.text
-        );
+        let page = &pages["cfcache-purge-urls.1"];
+        assert!(page.contains(r"cfcache \-z example.com purge urls \-\-from urls.txt"), "{page}");
+        assert!(!page.contains("concurrency"), "options of every command are on one page: {page}");
     }
 
     /// The text of a page, without its line breaks.
@@ -373,10 +367,9 @@ mod tests {
 
     #[test]
     fn a_manual_page_has_the_full_help_of_each_option() {
-        fn check(command: &Definition, pages: &[ManPage], is_top: bool) -> usize {
-            let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-            let page = pages.iter().find(|page| page.file == format!("{name}.1")).unwrap();
-            let text = shown(&page.text);
+        fn check(command: &Definition, pages: &BTreeMap<String, String>, is_top: bool) -> usize {
+            let name = file_name(command);
+            let text = shown(&pages[&name]);
             let mut checked = 0;
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 if arg.is_global_set() && !is_top {
@@ -402,7 +395,7 @@ mod tests {
     #[test]
     fn the_first_manual_page_has_environment_files_and_exit_status() {
         let pages = pages();
-        let text = &pages[0].text;
+        let text = &pages["cfcache.1"];
         for title in ["EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"] {
             let title = if title.contains(' ') { format!("\"{title}\"") } else { title.to_owned() };
             assert_eq!(text.matches(&format!("\n.SH {title}\n")).count(), 1, "{title}: {text}");
@@ -419,15 +412,15 @@ mod tests {
 
     #[test]
     fn manual_pages_keep_examples_and_hide_no_line() {
-        for page in pages() {
-            assert!(page.text.contains("\n.SH NAME\n"), "{}: {}", page.file, page.text);
-            assert!(page.text.contains("\n.SH SYNOPSIS\n"), "{}: {}", page.file, page.text);
+        for (file, text) in pages() {
+            assert!(text.contains("\n.SH NAME\n"), "{file}: {text}");
+            assert!(text.contains("\n.SH SYNOPSIS\n"), "{file}: {text}");
             // A line that begins like an unknown request would disappear.
             let known = ["SH", "TH", "TP", "PP", "RS", "RE", "IP", "br", "nf", "fi", "ie", "el", "ds"];
-            for line in page.text.lines().filter(|line| line.starts_with(['.', '\''])) {
+            for line in text.lines().filter(|line| line.starts_with(['.', '\''])) {
                 let name: String =
                     line.chars().skip(1).take_while(|character| character.is_alphabetic()).collect();
-                assert!(known.contains(&name.as_str()), "{}: {line}", page.file);
+                assert!(known.contains(&name.as_str()), "{file}: {line}");
             }
         }
     }
