@@ -67,13 +67,9 @@ impl fmt::Display for BaseUrl {
 pub struct Codec {
     base: BaseUrl,
     user_agent: HeaderValue,
-    secrets: RwLock<Secrets>,
-}
-
-#[derive(Default)]
-struct Secrets {
-    credentials: Option<Credentials>,
-    redactor: Redactor,
+    credentials: RwLock<Option<Credentials>>,
+    /// Knows credentials before they are used.
+    redactor: RwLock<Redactor>,
 }
 
 impl Codec {
@@ -95,7 +91,7 @@ impl Codec {
         credentials: Option<&Credentials>,
         user_agent: HeaderValue,
     ) -> Self {
-        let codec = Self { base, user_agent, secrets: RwLock::default() };
+        let codec = Self { base, user_agent, credentials: RwLock::default(), redactor: RwLock::default() };
         if let Some(credentials) = credentials {
             codec.set_credentials(credentials.clone());
         }
@@ -110,23 +106,22 @@ impl Codec {
 
     /// Uses other credentials for the next requests. The previous ones are still removed from responses.
     pub fn set_credentials(&self, credentials: Credentials) {
-        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
-        secrets.redactor.add(&credentials);
-        secrets.credentials = Some(credentials);
+        self.redactor.write().unwrap_or_else(PoisonError::into_inner).add(&credentials);
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
     }
 
     /// Returns a redactor that removes the credentials from other text.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        self.secrets.read().unwrap_or_else(PoisonError::into_inner).redactor.clone()
+        self.redactor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The headers of a request in a form that can be shown: credentials are blanked, and marked as sensitive.
     #[must_use]
     pub fn shown_headers(&self) -> HeaderMap {
         let mut headers = self.plain_headers();
-        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(credentials) = &secrets.credentials {
+        let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(credentials) = &*credentials {
             credentials.apply_blanks(&mut headers);
         }
         headers
@@ -157,8 +152,8 @@ impl Codec {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         {
-            let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(credentials) = &secrets.credentials {
+            let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(credentials) = &*credentials {
                 credentials.apply(&mut headers);
             }
         }
