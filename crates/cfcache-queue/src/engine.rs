@@ -13,7 +13,7 @@ mod retry;
 
 use cfcache_model::target::Kind;
 
-pub use crate::engine::budget::{Bucket, flexible_bucket, global_bucket, url_bucket};
+pub use crate::engine::budget::{Bucket, MAX_BLOCK, flexible_bucket, global_bucket, url_bucket};
 pub use crate::engine::coverage::{covers, host_of, identity};
 pub use crate::engine::outcome::{EntryOutcome, settle};
 pub use crate::engine::retry::{ApiHealth, MAX_ATTEMPTS, backoff};

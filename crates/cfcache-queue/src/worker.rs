@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::account::{Account, Accounts, KnownZone, ZoneError};
-use crate::engine::{ApiHealth, EntryOutcome, backoff, rank, settle};
+use crate::engine::{ApiHealth, EntryOutcome, MAX_BLOCK, backoff, rank, settle};
 use crate::health::Health;
 use crate::metrics::{MergeReason, Metrics, PurgeRecord};
 use crate::request::Subject;
@@ -367,7 +367,7 @@ impl Worker {
                 self.pause(&name, MAX_TOKEN_WAIT);
             }
             ZoneError::Call(error) if error.kind() == ErrorKind::RateLimited => {
-                let wait = retry_after(&error).unwrap_or(RATE_LIMITED_PAUSE);
+                let wait = retry_after(&error).unwrap_or(RATE_LIMITED_PAUSE).min(MAX_BLOCK);
                 self.store.block_budgets(&[call[0].budget.clone()], wait).await?;
                 self.pause(&call[0].budget, wait);
             }
@@ -741,7 +741,7 @@ impl Sent {
         self.elapsed = begun.elapsed();
         if let Some(wait) = &mut self.blocked_for {
             let told = limiter.retry_after().map_or(*wait, |told| told.max(*wait));
-            *wait = if told.is_zero() { RATE_LIMITED_PAUSE } else { told };
+            *wait = if told.is_zero() { RATE_LIMITED_PAUSE } else { told.min(MAX_BLOCK) };
         }
     }
 }

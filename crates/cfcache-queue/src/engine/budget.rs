@@ -15,6 +15,10 @@ const BURST_LAG: Duration = Duration::from_millis(300);
 /// length contains more requests than the quota, wherever the server starts to count.
 const GLOBAL_BURST_PERCENT: u32 = 10;
 
+/// The longest time for which an answer of the API may block a bucket. Cloudflare's longest window is 5 minutes, so a
+/// longer time is an error, of a proxy for example, and must not stop all workers of an account.
+pub const MAX_BLOCK: Duration = Duration::from_secs(60 * 60);
+
 /// A token bucket in the form of the generic cell rate algorithm: one timestamp stores how much of it is used.
 ///
 /// - All times are whole microseconds since a fixed moment, by the clock of the store. There is no rounding: at most
@@ -58,9 +62,25 @@ impl Bucket {
         Self::new(u64::try_from(interval_us).unwrap_or(u64::MAX), u32::try_from(burst).unwrap_or(u32::MAX))
     }
 
+    /// Corrects times that are further ahead than any method sets them: the clock went back since then. The bucket is
+    /// not blocked then, and empty.
+    fn correct(&mut self, now: u64) {
+        let max_block = u64::try_from(MAX_BLOCK.as_micros()).unwrap_or(u64::MAX);
+        if self.blocked_until > now.saturating_add(max_block) {
+            self.blocked_until = now;
+        }
+        self.tat = self.tat.min(self.blocked_until.max(now).saturating_add(self.time_to_fill()));
+    }
+
     /// Returns how many tokens could be taken.
     #[must_use]
-    pub const fn tokens(&self, now: u64) -> u32 {
+    pub fn tokens(&self, now: u64) -> u32 {
+        let mut corrected = *self;
+        corrected.correct(now);
+        corrected.available(now)
+    }
+
+    const fn available(&self, now: u64) -> u32 {
         if now < self.blocked_until {
             return 0;
         }
@@ -76,6 +96,7 @@ impl Bucket {
     ///
     /// The time when enough tokens will be available, if nobody else takes any. Nothing is taken.
     pub fn take(&mut self, now: u64, count: u32) -> Result<(), u64> {
+        self.correct(now);
         let cost = self.interval_us.saturating_mul(u64::from(count.min(self.burst)));
         let tat = self.tat.max(now).saturating_add(cost);
         let ready = tat.saturating_sub(self.time_to_fill()).max(self.blocked_until);
@@ -87,9 +108,10 @@ impl Bucket {
     }
 
     /// Empties the bucket after the server refused a request because of the rate. No token can be taken for
-    /// `retry_after`, and the bucket is empty at its end.
+    /// `retry_after`, at most [`MAX_BLOCK`], and the bucket is empty at its end.
     pub fn refused(&mut self, now: u64, retry_after: Duration) {
-        let wait = u64::try_from(retry_after.as_micros()).unwrap_or(u64::MAX);
+        self.correct(now);
+        let wait = u64::try_from(retry_after.min(MAX_BLOCK).as_micros()).unwrap_or(u64::MAX);
         self.blocked_until = self.blocked_until.max(now.saturating_add(wait));
         self.tat = self.tat.max(self.blocked_until.saturating_add(self.time_to_fill()));
     }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
-use crate::engine::{MAX_ATTEMPTS, host_of, identity};
+use crate::engine::{MAX_ATTEMPTS, MAX_BLOCK, host_of, identity};
 use crate::request::{NewRequest, Request, Subject};
 use crate::store::postgres::connection::{Connection, Pool};
 pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
@@ -249,7 +249,7 @@ impl PostgresStore {
 
     async fn block(&self, names: &[String], duration: Duration) -> Result<(), StoreError> {
         const DOING: &str = "cannot block the budget";
-        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let micros = micros(duration.min(MAX_BLOCK));
         let connection = self.pool.get(DOING).await?;
         // The API refuses because its own bucket is empty, so this bucket is also empty at the end of the block.
         let sql = "UPDATE cfcache.budget SET \

@@ -6,8 +6,8 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{GLOBAL, Rate};
 use cfcache_queue::engine::{
-    ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, backoff, covers, flexible_bucket, global_bucket, host_of,
-    identity, rank, settle, url_bucket,
+    ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, MAX_BLOCK, backoff, covers, flexible_bucket,
+    global_bucket, host_of, identity, rank, settle, url_bucket,
 };
 use cfcache_queue::{NewRequest, Settlement, Subject};
 use proptest::prelude::*;
@@ -385,4 +385,16 @@ fn an_outage_gives_up_no_request_and_pauses_the_worker() {
     assert!(health.pause(0) >= Duration::from_secs(15) && health.pause(u64::MAX) <= Duration::from_secs(30));
     health.answered();
     assert!(!health.is_down());
+}
+
+#[test]
+fn a_bucket_is_not_blocked_for_long_if_the_clock_goes_back() {
+    let (year, day) = (365 * 86_400_000_000, 86_400_000_000);
+    let mut bucket = Bucket::new(1_000, 10);
+    bucket.take(year, 10).unwrap();
+    assert_eq!(bucket.take(day, 1), Err(day + 1_000));
+    bucket.refused(year, Duration::MAX);
+    assert_eq!(bucket.blocked_until - year, u64::try_from(MAX_BLOCK.as_micros()).unwrap());
+    assert_eq!((bucket.tokens(day), bucket.take(day, 1)), (0, Err(day + 1_000)));
+    assert_eq!(bucket.tokens(day + 10_000), 10);
 }

@@ -537,6 +537,14 @@ async fn takes_tokens_from_all_budgets_or_none() {
     let budgets = store.status().await.unwrap().budgets;
     assert_eq!(budgets.iter().map(|budget| budget.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
     assert!(budgets[0].tokens >= 10.0 && budgets[0].tokens < 11.0, "{budgets:?}");
+    // An answer that demands an absurd time, and a server whose clock went back since then.
+    store.block_budgets(&["d".to_owned()], Duration::MAX).await.unwrap();
+    let wait = store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
+    assert!(wait > Duration::from_secs(3590) && wait <= Duration::from_secs(3601), "{wait:?}");
+    let sql = "UPDATE cfcache.budget SET blocked_until = now() + interval '1 year', tat = now() + interval '1 year'";
+    database.client().await.batch_execute(sql).await.unwrap();
+    let wait = store.take_tokens(&[tokens("d", 1, 5, 1)]).await.unwrap();
+    assert!(!wait.is_zero() && wait <= Duration::from_secs(1), "{wait:?}");
 }
 
 #[tokio::test]

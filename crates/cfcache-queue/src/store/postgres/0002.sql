@@ -14,6 +14,53 @@ ALTER TABLE cfcache.request
   ALTER COLUMN not_before SET DEFAULT statement_timestamp(),
   ALTER COLUMN expires_at SET DEFAULT statement_timestamp() + interval '24 hours';
 
+-- Takes tokens from either all of these buckets or none. Returns 0 if they were taken, otherwise the microseconds until
+-- they will be available. The rows are locked in the order of their names, and only this server's clock counts.
+CREATE OR REPLACE FUNCTION cfcache.take_tokens(names text[], intervals_us bigint[], bursts integer[], counts integer[])
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  clock timestamptz;
+  wait bigint;
+BEGIN
+  -- Locks the row even if nothing changes.
+  INSERT INTO cfcache.budget AS known (name, interval_us, burst)
+    SELECT given.name, given.interval_us, given.burst
+    FROM unnest(names, intervals_us, bursts) AS given (name, interval_us, burst)
+    ORDER BY given.name
+  ON CONFLICT (name) DO UPDATE SET interval_us = excluded.interval_us, burst = excluded.burst
+    WHERE (known.interval_us, known.burst) IS DISTINCT FROM (excluded.interval_us, excluded.burst);
+  clock := clock_timestamp();
+  -- Corrects times that are further ahead than anything sets them: the server's clock went back since then.
+  UPDATE cfcache.budget
+    SET blocked_until = CASE WHEN blocked_until > clock + interval '1 hour' THEN clock ELSE blocked_until END,
+      tat = least(tat, greatest(clock, CASE WHEN blocked_until > clock + interval '1 hour' THEN clock ELSE blocked_until END)
+        + (burst * interval_us) * interval '1 microsecond')
+    WHERE name = ANY (names)
+      AND (blocked_until > clock + interval '1 hour'
+        OR tat > greatest(clock, blocked_until) + (burst * interval_us) * interval '1 microsecond');
+  SELECT ceil(max(greatest(
+      0,
+      extract(epoch FROM greatest(known.tat, clock) - clock) * 1000000
+        + (least(given.count, known.burst) - known.burst)::numeric * known.interval_us,
+      extract(epoch FROM known.blocked_until - clock) * 1000000
+    )))::bigint
+    INTO wait
+    FROM cfcache.budget AS known JOIN unnest(names, counts) AS given (name, count) USING (name);
+  IF wait > 0 THEN
+    RETURN wait;
+  END IF;
+  UPDATE cfcache.budget AS known
+    SET tat = greatest(known.tat, clock)
+      + (least(given.count, known.burst) * known.interval_us) * interval '1 microsecond'
+    FROM unnest(names, counts) AS given (name, count)
+    WHERE known.name = given.name;
+  RETURN 0;
+END
+$$;
+
 -- Checks all arguments, then stores requests of one kind. Errors have the class of invalid parameters (22023).
 CREATE OR REPLACE FUNCTION cfcache.enqueue(
   kind text, zone text, keys text[], environment text, action text, priority integer, delay interval
