@@ -71,7 +71,8 @@ impl Entry {
     /// Marks it stale; the periods in which it may still be served start now, unless they have already started.
     pub(crate) fn invalidate(&mut self, now: SystemTime) {
         if self.is_fresh(now) {
-            self.fresh_until = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
+            // The smallest step of a `SystemTime` on all systems: Windows counts in units of 100 ns.
+            self.fresh_until = now.checked_sub(Duration::from_nanos(100)).unwrap_or(now);
         }
     }
 
