@@ -24,6 +24,9 @@ use crate::answer::{Answer, Body, Sha256, edge_error};
 const PATH: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
+/// Shorter values of additional headers, such as `1`, are no secrets.
+const MIN_SECRET: usize = 8;
+
 /// The maximum number of open origins. The least recently used one is closed.
 const MAX_ORIGINS: usize = 64;
 
@@ -210,7 +213,7 @@ impl Visitor {
         };
         let result = transport.stream(Request::new(Operation::new("visit"), message), &mut take).await;
         let mut body = Body::new(bytes);
-        let (head, broken) = match result {
+        let (mut head, broken) = match result {
             Ok(response) => {
                 let digest = hash.finish();
                 body.sha256 = digest.as_ref().try_into().ok().map(Sha256::new);
@@ -221,6 +224,7 @@ impl Visitor {
                 None => return Err(error),
             },
         };
+        self.blank_secrets(&mut head.headers);
         if head.status.is_client_error() || head.status.is_server_error() {
             body.edge_error = edge_error(&beginning);
         }
@@ -228,6 +232,23 @@ impl Visitor {
         let now = SystemTime::now();
         let answer = Answer::from_head(head.status, &head.headers, now).with_body(body);
         Ok(Visit { answer, headers: head.headers, broken })
+    }
+
+    /// Replaces the secrets of the additional headers where a server repeats them, for example in the `Location` of a
+    /// redirect to a login: answers are printed.
+    fn blank_secrets(&self, headers: &mut HeaderMap) {
+        for sent in self.settings.headers.values() {
+            // After a scheme, such as `Bearer`.
+            let secret = sent.as_bytes().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            if secret.len() < MIN_SECRET {
+                continue;
+            }
+            for value in headers.values_mut() {
+                if let Some(blanked) = blanked(value.as_bytes(), secret) {
+                    *value = blanked;
+                }
+            }
+        }
     }
 
     fn transport(&self, origin: &Origin) -> Result<Arc<HyperTransport>, TransportError> {
@@ -409,6 +430,22 @@ fn address(url: &str) -> Result<(Origin, Uri), String> {
     let encoded = format!("{slash}{}", utf8_percent_encode(path, PATH));
     let path = encoded.parse().map_err(|error| format!("`{url}` cannot be requested: {error}"))?;
     Ok((origin, path))
+}
+
+/// Returns a header's value without a secret; `None` if it does not contain the secret.
+fn blanked(value: &[u8], secret: &[u8]) -> Option<HeaderValue> {
+    let mut blanked = Vec::new();
+    let mut rest = value;
+    while let Some(at) = rest.windows(secret.len()).position(|part| part == secret) {
+        blanked.extend_from_slice(&rest[..at]);
+        blanked.extend_from_slice(b"[secret]");
+        rest = &rest[at + secret.len()..];
+    }
+    if blanked.is_empty() {
+        return None;
+    }
+    blanked.extend_from_slice(rest);
+    HeaderValue::from_bytes(&blanked).ok()
 }
 
 /// Formats an error with its causes, in one line.

@@ -225,3 +225,19 @@ async fn a_gate_with_unique_queries_opens_for_the_new_version() {
     paths.dedup();
     assert_eq!(paths.len(), 5);
 }
+
+#[tokio::test]
+async fn secrets_of_extra_headers_are_blanked_where_a_server_repeats_them() {
+    let server = Server::start(|_| {
+        answer("302 Found\r\nlocation: /login?t=token-0123456789&x=1\r\netag: \"1\"\r\n", "")
+    })
+    .await;
+    let visitor = Visitor::builder("t")
+        .with_header("authorization".parse().unwrap(), "Bearer token-0123456789".parse().unwrap())
+        .with_header("x-test".parse().unwrap(), "1".parse().unwrap())
+        .build();
+    let visit = visitor.visit(&server.url("/a"), &[]).await.unwrap();
+    assert_eq!(visit.answer.location.as_deref(), Some("/login?t=[secret]&x=1"));
+    assert_eq!(visit.headers["location"], "/login?t=[secret]&x=1");
+    assert_eq!(visit.headers["etag"], "\"1\"");
+}
