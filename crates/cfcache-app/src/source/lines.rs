@@ -33,6 +33,9 @@ pub struct Lines<R> {
     is_after_cr: bool,
     /// A line that is in no block.
     line: Vec<u8>,
+    /// Whether the rest of a line that is too long has not been read yet. The line is reported before, because it may
+    /// have no end.
+    is_in_long_line: bool,
 }
 
 /// A line of a list.
@@ -64,18 +67,20 @@ impl<R: Read> Lines<R> {
             given: 0,
             is_after_cr: false,
             line: Vec::new(),
+            is_in_long_line: false,
         }
     }
 
     /// Returns whether another entry is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
-        self.given < self.block.len() || self.delimiter.find(self.reader.buffer()).is_some()
+        self.given < self.block.len()
+            || (!self.is_in_long_line && self.delimiter.find(self.reader.buffer()).is_some())
     }
 
     /// Returns the next line.
     #[inline]
     pub fn next_line(&mut self) -> Line {
-        if self.given == self.block.len() && !self.take_block() {
+        if self.given == self.block.len() && (self.is_in_long_line || !self.take_block()) {
             return self.read_line();
         }
         if !self.block.has_plain_lines() {
@@ -147,10 +152,9 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Reads up to the end of a line.
+    /// Reads up to the end of a line, or until it is too long.
     fn fill_line(&mut self) -> Result<(), Line> {
         self.line.clear();
-        let mut is_too_long = false;
         loop {
             let buffer = match self.reader.fill_buf() {
                 Ok(buffer) => buffer,
@@ -167,18 +171,23 @@ impl<R: Read> Lines<R> {
             }
             let end = self.delimiter.find(buffer);
             let part = &buffer[..end.unwrap_or(buffer.len())];
-            if !is_too_long {
+            let is_rest = self.is_in_long_line;
+            if !is_rest {
                 self.line.extend_from_slice(part);
             }
             let used = part.len() + end_bytes(&buffer[part.len()..]);
             self.is_after_cr = buffer[part.len()..] == *b"\r";
             self.reader.consume(used);
             if self.line.len() > LONGEST {
-                is_too_long = true;
+                self.is_in_long_line = end.is_none();
                 self.line.truncate(80);
+                return Err(Line::too_long("line", &self.line));
             }
             if end.is_some() || is_end_of_input {
-                return if is_too_long { Err(Line::too_long("line", &self.line)) } else { Ok(()) };
+                self.is_in_long_line = false;
+                if !is_rest {
+                    return Ok(());
+                }
             }
         }
     }
@@ -328,6 +337,13 @@ mod tests {
             let mut long = vec![b'x'; LONGEST + 5];
             long.extend([end, b'o', b'k', end]);
             assert_eq!(read_as(&long, delimiter, 7), ["the line is longer than 1048576 bytes", "ok"]);
+            // Nothing of its rest is an entry, wherever the input ends.
+            for rest in [&[][..], b"x", &[b'x', end]] {
+                let long = [&[b'x'; LONGEST + 1], rest].concat();
+                assert_eq!(read_as(&long, delimiter, 1 << 16).len(), 1, "{rest:?}");
+            }
+            let endless = BufReader::new(std::io::repeat(b'x'));
+            assert!(matches!(Lines::new(endless, delimiter).next_line(), Line::Invalid { .. }));
             let mut fits = vec![b'x'; LONGEST];
             fits.push(end);
             assert_eq!(read_as(&fits, delimiter, 7)[0].len(), LONGEST);
