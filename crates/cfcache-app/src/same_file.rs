@@ -92,7 +92,7 @@ fn duplicate(stream: impl std::os::fd::AsFd) -> Option<File> {
     stream.as_fd().try_clone_to_owned().ok().map(File::from)
 }
 
-#[cfg(not(unix))]
-fn duplicate<T>(_stream: T) -> Option<File> {
-    None
+#[cfg(windows)]
+fn duplicate(stream: impl std::os::windows::io::AsHandle) -> Option<File> {
+    stream.as_handle().try_clone_to_owned().ok().map(File::from)
 }

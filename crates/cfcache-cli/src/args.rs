@@ -33,6 +33,8 @@ use crate::secret::{bare, may_be_secret, shown};
 #[command(
     name = "cfcache",
     version,
+    // On Windows, the name of the file has an extension.
+    bin_name = "cfcache",
     propagate_version = false,
     disable_help_subcommand = true,
     arg_required_else_help = true,

@@ -68,7 +68,7 @@ impl Settings {
     ) -> Result<PathBuf, Failure> {
         let Some(home) = &environment.state_home else {
             return Err(Failure::usage(
-                "the location of the state is not known: neither `XDG_STATE_HOME` nor `HOME` is set",
+                "the location of the state is not known: `XDG_STATE_HOME` is not an absolute path, and `HOME` is not set",
             )
             .with_hint("name a file with `--state`"));
         };

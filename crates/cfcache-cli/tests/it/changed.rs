@@ -660,7 +660,7 @@ fn reads_dates_of_sitemaps_in_any_position() {
         ("torn.xml", urlset(&page("a", "2020")).replace("</urlset>", ""), "the XML is cut off"),
         ("rss.xml", "<rss></rss>".to_owned(), "its outermost element is `<rss>`, so it is not a sitemap\n"),
         ("list.xml", "https://www.example.com/".to_owned(), "it is not XML, so it is not a sitemap\n"),
-        ("lost.xml", index(&["lost-1.xml"]), "there is no file `./lost-1.xml`"),
+        ("lost.xml", index(&["lost-1.xml"]), "lost-1.xml`; the sitemaps of an index must be files beside it"),
     ] {
         site.dir.file(name, content);
         let requests = site.api.requests();

@@ -123,6 +123,7 @@ fn limits_the_size_of_every_file() {
     bare().args("config show").current_dir(dir.path()).run().exits(2).tells("longer than");
 }
 
+#[cfg(unix)]
 #[test]
 fn names_of_files_and_profiles_are_terminal_safe() {
     let dir = Dir::new();
@@ -178,6 +179,7 @@ fn a_project_cannot_set_commands_addresses_or_secrets() {
     assert_eq!(api.requests(), 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn reads_the_token_of_a_profile() {
     let api = Api::quick();
@@ -247,7 +249,8 @@ fn errors_in_a_file_contain_the_line() {
     bare().args("--config /nowhere/c.toml config show").run().exits(2).tells("there is no file");
     bare().args("--profile a config show").run().exits(2).tells("no profile `a`");
     let ran = bare().env("HOME", "/nowhere").args("config path").run();
-    assert_eq!(ran.exits(0).out, "/nowhere/.config/cfcache/config.toml\n");
+    let expected = ["/nowhere", ".config", "cfcache", "config.toml"].iter().collect::<std::path::PathBuf>();
+    assert_eq!(std::path::Path::new(ran.exits(0).out.trim_end()), expected);
 }
 
 #[test]

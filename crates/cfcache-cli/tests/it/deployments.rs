@@ -2,6 +2,9 @@
 //! down or refuses, and killed runs. Verifying runs also meet purges that do not reach the cache, and a late origin.
 //! After each run that ends with 0, every form of every URL is answered with the deployed content.
 
+// Windows has no files of these names.
+#![cfg(unix)]
+
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -660,8 +660,8 @@ fn stops_if_a_list_changes_after_it_was_checked() {
         change(&list);
         process.end();
         let ran = process.finish();
-        if number == 2 {
-            // An open file keeps its content.
+        if number == 2 && cfg!(unix) {
+            // An open file keeps its content. On other systems, another file of the same name counts as a change.
             ran.exits(0);
             assert_eq!(ran.report()["accepted"], 20_100);
             continue;
@@ -691,6 +691,7 @@ fn reports_an_abandoned_pipe_as_incomplete() {
     assert_eq!(ran.report().get("incomplete"), None);
 }
 
+#[cfg(unix)]
 #[test]
 fn reads_more_lists_than_files_may_be_open() {
     let dir = Dir::new();

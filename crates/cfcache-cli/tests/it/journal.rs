@@ -350,6 +350,7 @@ fn on_a_full_disk(api: &Api, dir: &Dir, options: &str, list: &Path) -> Ran {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_write_error_is_reported_last() {
     // The first request is still in flight when the disk is full.

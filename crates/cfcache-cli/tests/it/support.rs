@@ -341,6 +341,7 @@ fn times(line: &str) -> String {
 }
 
 /// Sends a signal, named as for `kill`. The shell has `kill` built in; not every machine has it as a program.
+#[cfg(unix)]
 #[track_caller]
 pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status();
@@ -379,6 +380,7 @@ impl Started {
     }
 
     /// Sends a signal, named as for `kill`.
+    #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }

@@ -374,6 +374,7 @@ fn a_dry_run_lists_the_visits_without_sending_them() {
     assert!(edge.heads().is_empty());
 }
 
+#[cfg(unix)]
 #[test]
 fn an_interrupted_verification_has_a_verdict_for_each_url() {
     let api = Api::quick();
@@ -406,6 +407,7 @@ fn silent_edge(page: Page, is_silent: impl Fn(&str) -> bool + Send + Sync + 'sta
     })
 }
 
+#[cfg(unix)]
 #[test]
 fn sends_nothing_if_the_wait_for_the_origin_is_interrupted() {
     let api = Api::quick();
@@ -420,6 +422,7 @@ fn sends_nothing_if_the_wait_for_the_origin_is_interrupted() {
     assert_eq!(api.items(), Vec::<String>::new());
 }
 
+#[cfg(unix)]
 #[test]
 fn sends_nothing_if_the_probe_before_the_purge_is_interrupted() {
     let api = Api::quick();
@@ -434,6 +437,7 @@ fn sends_nothing_if_the_probe_before_the_purge_is_interrupted() {
     assert_eq!(api.items(), Vec::<String>::new());
 }
 
+#[cfg(unix)]
 #[test]
 fn reports_accepted_urls_of_an_interrupted_purge_as_not_verified() {
     let api = Api::with_fault("delay=2s,at=2");
@@ -449,6 +453,7 @@ fn reports_accepted_urls_of_an_interrupted_purge_as_not_verified() {
     assert_eq!((&report["accepted"], &report["verify"]), (&2.into(), &serde_json::Value::Null), "{report}");
 }
 
+#[cfg(unix)]
 #[test]
 fn interrupted_warming_counts_every_request() {
     let api = Api::quick();

@@ -362,6 +362,7 @@ fn refuses_options_of_the_api_and_options_without_effect() {
     assert!(edge.heads().is_empty());
 }
 
+#[cfg(unix)]
 #[test]
 fn an_interrupted_probe_prints_partial_results() {
     let edge = Edge::start(|path, _| {
