@@ -16,7 +16,7 @@ mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek as _, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cfcache_client::EntryRanges;
 use cfcache_model::id::{EnvironmentId, ZoneId};
@@ -34,6 +34,7 @@ use crate::wording;
 /// A journal that is locked by this process.
 #[derive(Debug)]
 pub struct Journal {
+    path: PathBuf,
     name: String,
     file: File,
     /// The description of this run; without zone and environment until they are looked up.
@@ -87,8 +88,17 @@ impl Journal {
                 wording::count(unreadable, "line"),
             ));
         }
-        let mut journal =
-            Self { name: name.clone(), file, header, known, accepted, verified, points, last: None };
+        let mut journal = Self {
+            path: path.to_owned(),
+            name: name.clone(),
+            file,
+            header,
+            known,
+            accepted,
+            verified,
+            points,
+            last: None,
+        };
         // An incomplete last line must not be joined with the next one.
         journal.file.set_len(end).and_then(|()| journal.file.seek(SeekFrom::Start(end))).map_err(cannot)?;
         journal.points.sort_unstable();
@@ -104,7 +114,7 @@ impl Journal {
     /// Returns whether it is that file.
     pub fn is(&self, path: &Path) -> bool {
         let canonical = |path: &Path| path.canonicalize().ok();
-        canonical(Path::new(&self.name)).is_some_and(|own| canonical(path) == Some(own))
+        canonical(&self.path).is_some_and(|own| canonical(path) == Some(own))
     }
 
     /// The part of the input that must be read again before its entries are skipped.
@@ -158,7 +168,7 @@ impl Journal {
                 writer::write(&mut self.file, &self.header).map_err(cannot)?;
                 self.file.sync_all().map_err(cannot)?;
                 // The file is only durable if its directory entry is.
-                if let Some(folder) = Path::new(name).parent() {
+                if let Some(folder) = self.path.parent() {
                     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
                     if let Ok(folder) = File::open(folder) {
                         // Some file systems do not support this; there is no other way.
@@ -167,7 +177,7 @@ impl Journal {
                 }
             }
         }
-        let writer = Writer::new(self.file, self.name, given_up).behind(self.last, self.verified);
+        let writer = Writer::new(self.file, self.path, self.name, given_up).behind(self.last, self.verified);
         Ok((writer, self.accepted))
     }
 }

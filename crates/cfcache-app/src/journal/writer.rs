@@ -3,6 +3,7 @@
 use core::ops::Range;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 use cfcache_client::{EntryRanges, RecordError, Recording};
@@ -20,6 +21,7 @@ const POINT_EVERY: u64 = 10_000;
 /// A separate thread writes lines and makes them durable, so a hanging disk blocks nothing else. One `fdatasync` covers
 /// all lines that arrived during the previous one.
 pub struct Writer {
+    path: PathBuf,
     name: String,
     lines: mpsc::Sender<WriteRequest>,
     /// The position up to which the input has been recorded.
@@ -37,10 +39,10 @@ struct WriteRequest {
 }
 
 impl Writer {
-    pub(crate) fn new(file: File, name: String, given_up: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(file: File, path: PathBuf, name: String, given_up: watch::Receiver<bool>) -> Self {
         let (lines, requests) = mpsc::channel();
         std::thread::spawn(move || run(file, &requests));
-        Self { name, lines, last: None, verified: EntryRanges::new(), given_up }
+        Self { path, name, lines, last: None, verified: EntryRanges::new(), given_up }
     }
 
     /// Continues after the lines of earlier runs.
@@ -57,6 +59,11 @@ impl Writer {
     /// Returns the name of the file.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns whether the file was removed after it was opened, so that no other run can read it.
+    pub fn is_removed(&self) -> bool {
+        self.path.try_exists().is_ok_and(|exists| !exists)
     }
 
     /// Records accepted entries. The future completes when the line is durable.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::interrupts::Interrupts;
+use crate::journal::Writer;
 use crate::observe::InputFindings;
 use crate::purge::auto_plan;
 use crate::report::Report;
@@ -47,14 +48,13 @@ pub(super) async fn run(
     tokio::join!(draw, give_up, learn).0
 }
 
-/// Reports the findings of the input, adds them to the report, and returns the exit code. `journal` is the name of the
-/// journal, if there is one.
+/// Reports the findings of the input, adds them to the report, and returns the exit code.
 pub(super) fn finish_report(
     report: &mut Report,
     exit: Exit,
     kind: Kind,
     found: InputFindings,
-    journal: Option<&str>,
+    journal: Option<&Writer>,
     console: &dyn Console,
 ) -> Exit {
     let mut exit = exit;
@@ -62,7 +62,14 @@ pub(super) fn finish_report(
     if let Some(failure) = &broken {
         exit = exit.or(console.failure(failure));
     }
-    if let Some(name) = journal
+    let removed = journal.filter(|journal| journal.is_removed());
+    if let Some(journal) = removed {
+        console.say(&format!(
+            "warning: the journal `{}` was removed during the run, so no run can continue from it",
+            journal.name()
+        ));
+    }
+    if let Some(journal) = journal
         && ended
         && broken.is_none()
         && report.skipped > 0
@@ -74,7 +81,7 @@ pub(super) fn finish_report(
             items => (format!("all {} were", kind.count(items)), "them"),
         };
         console.say(&format!(
-                "warning: {all} accepted by an earlier run, according to the journal `{name}`; remove it to send {them} again", ));
+                "warning: {all} accepted by an earlier run, according to the journal `{}`; remove it to send {them} again", journal.name()));
     }
     let is_given_up = broken.is_some() || (stops_at_invalid && report.invalid > 0);
     if is_given_up {
@@ -85,7 +92,7 @@ pub(super) fn finish_report(
                 "the input was not read completely: entries after its first {} are neither sent nor part of this report",
                 kind.count(report.items),
             ));
-        if journal.is_some() {
+        if journal.is_some() && removed.is_none() {
             console.note("the same command with the same journal continues from here");
         }
     }

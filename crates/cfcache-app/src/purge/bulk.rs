@@ -205,7 +205,7 @@ impl<'a> Bulk<'a> {
     ) -> (Report, Exit, Option<Writer>) {
         let Self { session, kind, mut scopes, routes, report, learns_plan, accepted, console, interrupts } =
             self;
-        let journal_name = journal.as_ref().map(|journal| journal.name().to_owned());
+        let has_journal = journal.is_some();
         let total = input.total();
         for scope in &mut scopes {
             // A pipe may deliver entries as long as pages change; an entry that comes again after it was sent has
@@ -241,7 +241,7 @@ impl<'a> Bulk<'a> {
         };
         // Entries that a stopped run did not read are part of the job, if reading them ends. With a journal, it records
         // what is left.
-        if total.is_some() && journal_name.is_none() {
+        if total.is_some() && !has_journal {
             tokio::select! {
                 () = input.rest(&mut observer) => {}
                 () = interrupts.nth(2) => {}
@@ -249,8 +249,7 @@ impl<'a> Bulk<'a> {
         }
         let journal = observer.close_journal().await;
         let (mut report, exit) = observer.finish(&summaries);
-        let exit =
-            finish_report(&mut report, exit, kind, input.found.take(), journal_name.as_deref(), console);
+        let exit = finish_report(&mut report, exit, kind, input.found.take(), journal.as_ref(), console);
         (report, exit, journal)
     }
 }

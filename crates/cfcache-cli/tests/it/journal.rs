@@ -273,6 +273,19 @@ fn refuses_a_journal_for_everything_and_dry_runs() {
 }
 
 #[test]
+fn warns_about_a_journal_that_was_removed_during_the_run() {
+    let dir = Dir::new();
+    let journal = dir.at("journal");
+    let api = Api::quick();
+    let mut process = purge(&api, &journal).args("--from -").start();
+    process.write("https://www.example.com/0\n");
+    wait_until(|| api.items().len() == 1);
+    std::fs::remove_file(&journal).unwrap();
+    process.end();
+    process.finish().exits(0).tells("was removed during the run, so no run can continue from it");
+}
+
+#[test]
 fn refuses_a_journal_in_use() {
     let dir = Dir::new();
     let journal = dir.at("journal");
