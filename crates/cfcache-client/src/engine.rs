@@ -77,8 +77,8 @@ pub struct Policy {
     /// The longest single wait that a server may demand (with `Retry-After`, or with the quota in its headers), and the
     /// longest time in which all requests are refused because of the rate. Default: 10 minutes.
     pub max_wait: Duration,
-    /// The rate limits of the plan; `None` obeys only the server's headers. Default: those of [`Plan::Free`](cfcache_model::Plan::Free),
-    /// which are valid for every plan.
+    /// The rate limits of the plan; `None` obeys only the server's headers. Default: those of
+    /// [`Plan::Free`](cfcache_model::Plan::Free), which are valid for every plan.
     pub limits: Option<PurgeLimits>,
     /// The first wait after a failure, before jitter. It doubles with each attempt. Default: 500 ms.
     pub backoff_base: Duration,

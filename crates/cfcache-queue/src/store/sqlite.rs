@@ -457,8 +457,8 @@ fn make_due(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     connection.prepare_cached(&sql)?.execute([now]).map(drop)
 }
 
-/// Statements for the next group in the order of the index of due requests: the next kind, action, environment or zone. Each is one
-/// step in the index. A single comparison of all four columns would read all requests of the group.
+/// Statements for the next group in the order of the index of due requests: the next kind, action, environment or zone.
+/// Each is one step in the index. A single comparison of all four columns would read all requests of the group.
 const NEXT_GROUP: [&str; 4] = [
     "SELECT zone, environment, action, kind FROM request
      WHERE zone = ?1 AND environment = ?2 AND action = ?3 AND kind > ?4 AND not_before <= requested_at ORDER BY kind LIMIT 1",

@@ -11,8 +11,8 @@ pub const MAX_RECORD: usize = 1 << 20;
 /// # Errors
 ///
 /// If the stream cannot be read, if a record is too long, or if a stream of NUL-separated records ends with a line
-/// break: it has lines, which would be one record with a name that no file has. If `visit` fails, reading ends with its error in the inner
-/// result.
+/// break: it has lines, which would be one record with a name that no file has. If `visit` fails, reading ends with its
+/// error in the inner result.
 pub fn for_each<E>(
     mut reader: impl BufRead,
     separator: u8,
