@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use cfcache_edge::{Edge, File, Purge, Scope, Settings, Step, Visitor};
+use cfcache_edge::{CacheSettings, Edge, Purge, PurgeFile, PurgeItems, RequestStep, VisitorInfo};
 use http::{Request, Response};
 
 const OBJECTS: u64 = 100_000;
@@ -18,7 +18,7 @@ const BODY: usize = 1000;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let mut settings = Settings::new("example.com");
+    let mut settings = CacheSettings::new("example.com");
     settings.max_memory = u64::MAX;
     let mut edge = Edge::new(settings);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -35,27 +35,27 @@ fn main() -> Result<()> {
     let request = Request::get(url(77)).body(())?;
     let begin = Instant::now();
     for _ in 0..OBJECTS {
-        let Step::Answer { .. } = edge.request(now, &request, &Visitor::default()) else {
+        let RequestStep::Answer { .. } = edge.request(now, &request, &VisitorInfo::default()) else {
             return Err("a hit was expected".into());
         };
     }
     println!("{:.0} hits a second", OBJECTS as f64 / begin.elapsed().as_secs_f64());
 
-    let scopes = [
-        ("one file", Scope::Files(vec![File::new(url(5))])),
-        ("a tag of 1,000", Scope::Tags(vec!["section-7".to_owned()])),
-        ("a prefix of 1,000", Scope::Prefixes(vec!["www.example.com/section-9".to_owned()])),
-        ("a tag of all", Scope::Tags(vec!["all".to_owned()])),
-        ("a prefix of all", Scope::Prefixes(vec!["www.example.com/".to_owned()])),
-        ("a host", Scope::Hosts(vec!["www.example.com".to_owned()])),
-        ("everything", Scope::Everything),
+    let item_lists = [
+        ("one file", PurgeItems::Files(vec![PurgeFile::new(url(5))])),
+        ("a tag of 1,000", PurgeItems::Tags(vec!["section-7".to_owned()])),
+        ("a prefix of 1,000", PurgeItems::Prefixes(vec!["www.example.com/section-9".to_owned()])),
+        ("a tag of all", PurgeItems::Tags(vec!["all".to_owned()])),
+        ("a prefix of all", PurgeItems::Prefixes(vec!["www.example.com/".to_owned()])),
+        ("a host", PurgeItems::Hosts(vec!["www.example.com".to_owned()])),
+        ("everything", PurgeItems::Everything),
     ];
-    let tiered = [("a host, with Tiered Cache", Scope::Hosts(vec!["www.example.com".to_owned()]))];
-    for (name, scope) in scopes.into_iter().chain(tiered) {
+    let tiered = [("a host, with Tiered Cache", PurgeItems::Hosts(vec!["www.example.com".to_owned()]))];
+    for (name, items) in item_lists.into_iter().chain(tiered) {
         edge.settings_mut().tiered_cache = name.contains("Tiered");
         fill(&mut edge, now)?;
         let begin = Instant::now();
-        let purged = edge.purge(now, &Purge::new(scope));
+        let purged = edge.purge(now, &Purge::new(items));
         let answered = begin.elapsed();
         let objects = purged.objects;
         drop(purged);
@@ -76,7 +76,9 @@ fn url(index: u64) -> String {
 fn fill(edge: &mut Edge, now: SystemTime) -> Result<()> {
     for index in 0..OBJECTS {
         let request = Request::get(url(index)).body(())?;
-        let Step::Fetch(fetch) = edge.request(now, &request, &Visitor::default()) else { continue };
+        let RequestStep::Fetch(fetch) = edge.request(now, &request, &VisitorInfo::default()) else {
+            continue;
+        };
         let response = Response::builder()
             .header("content-type", "text/css; charset=utf-8")
             .header("etag", format!("\"{index:032x}\""))

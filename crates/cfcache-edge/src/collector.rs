@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 /// Collects a body up to a limit, in memory of exactly its size.
 #[derive(Debug)]
-pub struct Collector {
+pub struct BodyCollector {
     limit: u64,
     pieces: Vec<Bytes>,
     length: u64,
@@ -15,7 +15,7 @@ pub struct Collector {
 #[non_exhaustive]
 pub struct Full;
 
-impl Collector {
+impl BodyCollector {
     /// Creates an empty body with a limit in bytes.
     #[must_use]
     pub const fn new(limit: u64) -> Self {

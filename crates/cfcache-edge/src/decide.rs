@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use cfcache_model::Plan;
+use cfcache_model::endpoint::CacheLevel;
 use http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY,
 };
@@ -14,7 +15,7 @@ use crate::directive::{Directives, MAX_SECONDS};
 use crate::range;
 use crate::request::Asked;
 use crate::rule::{EdgeMode, Effects, VaryAction};
-use crate::settings::{CacheLevel, Settings};
+use crate::settings::CacheSettings;
 
 /// The path extensions that are cached without a rule. `robots.txt` is cached, too.
 ///
@@ -49,7 +50,7 @@ pub(crate) fn is_default_type(asked: &Asked<'_>) -> bool {
 /// Why a request is not eligible: it is passed on with the status DYNAMIC, and the cache is not used.
 pub(crate) fn ineligible(
     now: SystemTime,
-    settings: &Settings,
+    settings: &CacheSettings,
     effects: &Effects,
     asked: &Asked<'_>,
 ) -> Option<Cow<'static, str>> {
@@ -80,7 +81,7 @@ fn is_plain(text: &str) -> bool {
     text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn is_developing(now: SystemTime, settings: &Settings) -> bool {
+fn is_developing(now: SystemTime, settings: &CacheSettings) -> bool {
     let Some(since) = settings.development_mode else { return false };
     now.duration_since(since).is_ok_and(|age| age < DEVELOPMENT)
 }
@@ -115,7 +116,7 @@ type Refusal = Cow<'static, str>;
 /// A `revalidated` response has the status with which it was stored, and the TTL of a rule for 304.
 pub(crate) fn terms(
     now: SystemTime,
-    settings: &Settings,
+    settings: &CacheSettings,
     effects: &Effects,
     asked: &Asked<'_>,
     (status, revalidated): (StatusCode, bool),
@@ -257,7 +258,7 @@ fn after(now: SystemTime, seconds: u64) -> SystemTime {
 
 /// Decides what `Vary` does: what selects the variants, or why the response is not stored.
 pub(crate) fn variation(
-    settings: &Settings,
+    settings: &CacheSettings,
     effects: &Effects,
     asked: &Asked<'_>,
     headers: &HeaderMap,
@@ -297,7 +298,10 @@ pub(crate) fn variation(
 }
 
 /// Further types that an image with the request's extension may have.
-pub(crate) fn image_types<'a>(settings: &'a Settings, asked: &Asked<'_>) -> Option<(String, &'a [String])> {
+pub(crate) fn image_types<'a>(
+    settings: &'a CacheSettings,
+    asked: &Asked<'_>,
+) -> Option<(String, &'a [String])> {
     if settings.plan == Plan::Free {
         return None;
     }
@@ -347,7 +351,7 @@ fn has_deception(effects: &Effects, asked: &Asked<'_>, headers: &HeaderMap) -> b
     kind != "application/octet-stream" && !families.iter().any(|family| kind.contains(family))
 }
 
-fn is_reservable(settings: &Settings, effects: &Effects, headers: &HeaderMap) -> bool {
+fn is_reservable(settings: &CacheSettings, effects: &Effects, headers: &HeaderMap) -> bool {
     let Some(length) = content_length(headers) else { return false };
     let by_rule = effects.reserve.is_none_or(|rule| rule.is_eligible && length >= rule.min_bytes);
     settings.cache_reserve && by_rule

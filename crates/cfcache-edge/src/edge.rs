@@ -19,14 +19,14 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 
 use crate::answer::{self, About, Status};
 use crate::decide::{self, CDN_CACHE_CONTROL, Terms, Variation};
-use crate::edge::flight::{Fill, Flight, Pending, Route};
+use crate::edge::flight::{Fill, Flight, Purpose, ReceivedHead};
 use crate::edge::purging::Covered;
-use crate::entry::{self, Entry, Head};
+use crate::entry::{self, Head, StoredResponse};
 use crate::key;
 use crate::request::Asked;
 use crate::rule::Effects;
-use crate::settings::{Settings, Visitor};
-use crate::step::{Failure, Fetch, FillId, Keep, Next, Step, Ticket};
+use crate::settings::{CacheSettings, VisitorInfo};
+use crate::step::{Fetch, FetchTicket, FillId, Keep, OriginFailure, RequestStep, ResponseStep};
 use crate::store::{self, Store};
 
 /// The methods that are passed on; others are answered with 501. This list is a choice: 501 was observed for unknown
@@ -84,7 +84,7 @@ const SWEPT_WITH_A_REQUEST: usize = 4;
 /// users can advance it adds an offset to the clock.
 #[derive(Debug)]
 pub struct Edge {
-    settings: Settings,
+    settings: CacheSettings,
     store: Store,
     flights: HashMap<u64, Flight>,
     /// The fetch in progress for a key, and until when other requests wait for it.
@@ -130,7 +130,7 @@ pub struct Object {
 impl Edge {
     /// An empty cache.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
             store: Store::default(),
@@ -147,17 +147,22 @@ impl Edge {
 
     /// The settings.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &CacheSettings {
         &self.settings
     }
 
     /// The settings, mutably. Stored objects are not changed.
-    pub const fn settings_mut(&mut self) -> &mut Settings {
+    pub const fn settings_mut(&mut self) -> &mut CacheSettings {
         &mut self.settings
     }
 
     /// Handles a visitor's request. Its URI is absolute, or `Host` is its host with https. Its body is not used.
-    pub fn request<B>(&mut self, now: SystemTime, request: &Request<B>, visitor: &Visitor) -> Step {
+    pub fn request<B>(
+        &mut self,
+        now: SystemTime,
+        request: &Request<B>,
+        visitor: &VisitorInfo,
+    ) -> RequestStep {
         let ray = self.count();
         if !METHODS.contains(&request.method().as_str()) {
             // These methods are known, but not allowed.
@@ -166,7 +171,7 @@ impl Edge {
             let mut response = answer::error(status, request.method());
             let about = self.about(now, ray, Status::Dynamic, "method", None, &Effects::default());
             answer::finish(response.headers_mut(), &about);
-            return Step::Answer { response, refresh: None };
+            return RequestStep::Answer { response, refresh: None };
         }
         // Objects of a large purge are freed gradually with the traffic.
         self.store.sweep(SWEPT_WITH_A_REQUEST);
@@ -174,16 +179,16 @@ impl Edge {
         let effects = self.settings.rules.effects(&asked);
         if let Some(reason) = decide::ineligible(now, &self.settings, &effects, &asked) {
             let out = upstream::forwarded(request, &asked, ray);
-            let route = Route::Dynamic(reason.into_owned());
+            let route = Purpose::Dynamic(reason.into_owned());
             let ticket = self.open(request, visitor, ray, route);
-            return Step::Fetch(Fetch { ticket, request: out, with_body: true });
+            return RequestStep::Fetch(Fetch { ticket, request: out, with_body: true });
         }
         let environment = self.environment(&asked);
         let key = key::key(&self.settings, &effects, environment.as_deref(), &asked);
         let found = self.find(&key.text, &effects, &asked).map(|(_, entry)| Arc::clone(entry));
         if let Some(entry) = found.as_ref().filter(|entry| entry.is_fresh(now)) {
             let about = self.about(now, ray, Status::Hit, "", Some(&key.text), &effects);
-            return Step::Answer { response: self.stored(request, entry, &about), refresh: None };
+            return RequestStep::Answer { response: self.stored(request, entry, &about), refresh: None };
         }
         let lock = match self.locks.get(key.text.as_str()).copied() {
             Some((_, until)) if until <= now => {
@@ -205,38 +210,40 @@ impl Edge {
                 fill.for_nobody = true;
                 self.open_fill(now, request, visitor, ray, fill, out)
             });
-            return Step::Answer { response, refresh };
+            return RequestStep::Answer { response, refresh };
         }
         if let Some((fill, until)) = lock
             && !self.unstored.contains(&store::key_hash(&key.text))
         {
-            return Step::Wait(fill, until);
+            return RequestStep::Wait(fill, until);
         }
         let out = upstream::conditional(request, &asked, &effects, ray, found.as_deref());
         let fill = Fill::new(key, effects, environment, found);
-        Step::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
+        RequestStep::Fetch(self.open_fill(now, request, visitor, ray, fill, out))
     }
 
     /// Handles the headers of the origin's response.
-    pub fn answered(&mut self, now: SystemTime, ticket: Ticket, head: Response<()>) -> Next {
-        let Some(flight) = self.flights.remove(&ticket.0) else { return Next::Answer(Self::unknown()) };
+    pub fn answered(&mut self, now: SystemTime, ticket: FetchTicket, head: Response<()>) -> ResponseStep {
+        let Some(flight) = self.flights.remove(&ticket.0) else {
+            return ResponseStep::Answer(Self::unknown());
+        };
         let (parts, ()) = head.into_parts();
         let fill = match &flight.route {
-            Route::Dynamic(reason) => {
+            Purpose::Dynamic(reason) => {
                 let mut headers = parts.headers;
                 let about = self.about(now, flight.ray, Status::Dynamic, reason, None, &Effects::default());
                 answer::finish(&mut headers, &about);
                 self.settle(&ticket, None);
-                return Next::Pass(response(parts.status, headers));
+                return ResponseStep::Pass(response(parts.status, headers));
             }
-            Route::Fill(fill) => fill,
+            Purpose::Fill(fill) => fill,
         };
         let is_error = parts.status.is_server_error();
         if parts.status == StatusCode::NOT_MODIFIED && fill.stale.is_some() {
-            return Next::Answer(self.revalidated(now, &ticket, flight, &parts.headers));
+            return ResponseStep::Answer(self.revalidated(now, &ticket, flight, &parts.headers));
         }
         if is_error && let Some(response) = self.stale(now, &ticket, &flight, "origin error") {
-            return Next::Answer(response);
+            return ResponseStep::Answer(response);
         }
         let mut headers = parts.headers;
         answer::clean(&mut headers);
@@ -251,7 +258,14 @@ impl Edge {
                 if !is_error {
                     self.forget(&flight);
                 }
-                return Next::Pass(self.bypass(now, &ticket, &flight, parts.status, headers, &reason));
+                return ResponseStep::Pass(self.bypass(
+                    now,
+                    &ticket,
+                    &flight,
+                    parts.status,
+                    headers,
+                    &reason,
+                ));
             }
         };
         for name in &terms.strip {
@@ -270,23 +284,23 @@ impl Edge {
         });
         let limit = self.max_object().min(self.free(&flight));
         let mut flight = flight;
-        if let Route::Fill(fill) = &mut flight.route {
-            fill.pending = Some(Pending { status: parts.status, headers, terms, variation, variant });
+        if let Purpose::Fill(fill) = &mut flight.route {
+            fill.pending = Some(ReceivedHead { status: parts.status, headers, terms, variation, variant });
         }
         self.flights.insert(ticket.0, flight);
-        Next::Keep(Keep { ticket, limit, pass })
+        ResponseStep::Keep(Keep { ticket, limit, pass })
     }
 
     /// Handles the complete body of a response that is to be kept, and returns the visitor's response.
     ///
     /// The body is kept without copying: if it is a slice of a larger buffer, the whole buffer is kept. Use
-    /// [`Collector`](crate::Collector) to avoid this.
-    pub fn filled(&mut self, now: SystemTime, ticket: Ticket, body: Bytes) -> Response<Bytes> {
+    /// [`BodyCollector`](crate::BodyCollector) to avoid this.
+    pub fn filled(&mut self, now: SystemTime, ticket: FetchTicket, body: Bytes) -> Response<Bytes> {
         let Some(mut flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
-        let Route::Fill(fill) = &mut flight.route else { return Self::unknown() };
+        let Purpose::Fill(fill) = &mut flight.route else { return Self::unknown() };
         let Some(pending) = fill.pending.take() else { return Self::unknown() };
-        let Route::Fill(fill) = &flight.route else { return Self::unknown() };
-        let mut entry = Entry {
+        let Purpose::Fill(fill) = &flight.route else { return Self::unknown() };
+        let mut entry = StoredResponse {
             key: Arc::clone(&fill.key),
             place: fill.place,
             environment: fill.environment.clone(),
@@ -337,12 +351,12 @@ impl Edge {
     /// Ends a fetch whose body exceeds the limit. Returns the headers of the visitor's response, if none were sent yet.
     /// Its body consists of the collected part and the rest.
     #[must_use = "the visitor waits for it"]
-    pub fn outgrown(&mut self, now: SystemTime, ticket: Ticket) -> Response<()> {
+    pub fn outgrown(&mut self, now: SystemTime, ticket: FetchTicket) -> Response<()> {
         let flight = self.flights.remove(&ticket.0);
         let Some(mut flight) = flight else { return Self::unknown().map(drop) };
         let pending = match &mut flight.route {
-            Route::Fill(fill) => fill.pending.take(),
-            Route::Dynamic(_) => None,
+            Purpose::Fill(fill) => fill.pending.take(),
+            Purpose::Dynamic(_) => None,
         };
         let Some(pending) = pending else { return Self::unknown().map(drop) };
         let reason = if self.max_object() <= self.free(&flight) { "too large" } else { "memory limit" };
@@ -352,7 +366,12 @@ impl Edge {
 
     /// Ends a fetch that failed; returns the visitor's response, if none was started yet.
     #[must_use = "the visitor waits for it"]
-    pub fn failed(&mut self, now: SystemTime, ticket: Ticket, failure: Failure) -> Response<Bytes> {
+    pub fn failed(
+        &mut self,
+        now: SystemTime,
+        ticket: FetchTicket,
+        failure: OriginFailure,
+    ) -> Response<Bytes> {
         let Some(flight) = self.flights.remove(&ticket.0) else { return Self::unknown() };
         if let Some(response) = self.stale(now, &ticket, &flight, failure.reason()) {
             return response;
@@ -360,8 +379,8 @@ impl Edge {
         let mut response = answer::error(failure.status(), flight.request.method());
         let default = Effects::default();
         let (status, key, effects) = match &flight.route {
-            Route::Dynamic(_) => (Status::Dynamic, None, &default),
-            Route::Fill(fill) => (Status::Bypass, Some(&fill.key), &fill.effects),
+            Purpose::Dynamic(_) => (Status::Dynamic, None, &default),
+            Purpose::Fill(fill) => (Status::Bypass, Some(&fill.key), &fill.effects),
         };
         let about = self.about(now, flight.ray, status, failure.reason(), key.map(|key| &**key), effects);
         answer::finish(response.headers_mut(), &about);
@@ -375,11 +394,11 @@ impl Edge {
     }
 
     /// Ends a fetch whose visitor is gone and whose result is not known.
-    pub fn abandoned(&mut self, ticket: Ticket) {
+    pub fn abandoned(&mut self, ticket: FetchTicket) {
         let flight = self.flights.remove(&ticket.0);
         let key = flight.and_then(|flight| match flight.route {
-            Route::Fill(fill) => Some(Arc::clone(&fill.key)),
-            Route::Dynamic(_) => None,
+            Purpose::Fill(fill) => Some(Arc::clone(&fill.key)),
+            Purpose::Dynamic(_) => None,
         });
         self.settle(&ticket, key.as_ref());
     }
@@ -388,8 +407,8 @@ impl Edge {
     pub fn fetched(
         &mut self,
         now: SystemTime,
-        ticket: Ticket,
-        answer: Result<Response<Bytes>, Failure>,
+        ticket: FetchTicket,
+        answer: Result<Response<Bytes>, OriginFailure>,
     ) -> Response<Bytes> {
         let (parts, body) = match answer {
             Ok(response) => response.into_parts(),
@@ -399,12 +418,12 @@ impl Edge {
             self.flights.get(&ticket.0).is_some_and(|flight| flight.request.method() == Method::HEAD);
         let passed = if is_head { Bytes::new() } else { body.clone() };
         match self.answered(now, ticket, Response::from_parts(parts, ())) {
-            Next::Answer(response) => response,
-            Next::Pass(response) => response.map(|()| passed),
-            Next::Keep(keep) if body.len() as u64 > keep.limit => {
+            ResponseStep::Answer(response) => response,
+            ResponseStep::Pass(response) => response.map(|()| passed),
+            ResponseStep::Keep(keep) if body.len() as u64 > keep.limit => {
                 self.outgrown(now, keep.ticket).map(|()| passed)
             }
-            Next::Keep(keep) => self.filled(now, keep.ticket, body),
+            ResponseStep::Keep(keep) => self.filled(now, keep.ticket, body),
         }
     }
 
@@ -488,7 +507,7 @@ impl Edge {
     }
 
     /// The newest object of a key that matches a request.
-    fn find(&self, key: &str, effects: &Effects, asked: &Asked<'_>) -> Option<(u32, &Arc<Entry>)> {
+    fn find(&self, key: &str, effects: &Effects, asked: &Asked<'_>) -> Option<(u32, &Arc<StoredResponse>)> {
         self.store.variants(key).find(|(_, entry)| match self.variant(&entry.variation, effects, asked) {
             Some(variant) => *variant == *entry.variant,
             None => false,
@@ -531,7 +550,13 @@ impl Edge {
         Ok((terms, variation, variant))
     }
 
-    fn open<B>(&mut self, request: &Request<B>, visitor: &Visitor, ray: u64, route: Route) -> Ticket {
+    fn open<B>(
+        &mut self,
+        request: &Request<B>,
+        visitor: &VisitorInfo,
+        ray: u64,
+        route: Purpose,
+    ) -> FetchTicket {
         let mut copy = Request::new(());
         *copy.method_mut() = request.method().clone();
         *copy.uri_mut() = request.uri().clone();
@@ -540,28 +565,28 @@ impl Edge {
         let flight =
             Flight { number, request: copy, visitor: visitor.clone(), ray, began: self.purges, route };
         self.flights.insert(number, flight);
-        Ticket(number)
+        FetchTicket(number)
     }
 
     fn open_fill<B>(
         &mut self,
         now: SystemTime,
         request: &Request<B>,
-        visitor: &Visitor,
+        visitor: &VisitorInfo,
         ray: u64,
         mut fill: Fill,
         out: Request<()>,
     ) -> Fetch {
         fill.was_purged = self.expired.contains(&store::key_hash(&fill.key));
         let key = Arc::clone(&fill.key);
-        let ticket = self.open(request, visitor, ray, Route::Fill(Box::new(fill)));
+        let ticket = self.open(request, visitor, ray, Purpose::Fill(Box::new(fill)));
         let until = now.checked_add(self.settings.lock_timeout).unwrap_or(now);
         self.locks.insert(key, (ticket.id(), until));
         Fetch { ticket, request: out, with_body: false }
     }
 
     /// The response to a request from a stored object.
-    fn stored<B>(&self, request: &Request<B>, entry: &Entry, about: &About<'_>) -> Response<Bytes> {
+    fn stored<B>(&self, request: &Request<B>, entry: &StoredResponse, about: &About<'_>) -> Response<Bytes> {
         let mut headers = entry.head.to_map();
         headers.insert(AGE, entry.age(about.now).into());
         // Smart Edge Revalidation: if the origin sends no validator, the time of storing is used for visitors. Source:
@@ -579,11 +604,11 @@ impl Edge {
     fn stale(
         &mut self,
         now: SystemTime,
-        ticket: &Ticket,
+        ticket: &FetchTicket,
         flight: &Flight,
         reason: &str,
     ) -> Option<Response<Bytes>> {
-        let Route::Fill(fill) = &flight.route else { return None };
+        let Purpose::Fill(fill) = &flight.route else { return None };
         let entry = fill.stale.as_deref()?;
         if !entry.may_be_stale(now) || self.covering(flight, entry) == Some(Action::Purge) {
             return None;
@@ -599,11 +624,11 @@ impl Edge {
     fn revalidated(
         &mut self,
         now: SystemTime,
-        ticket: &Ticket,
+        ticket: &FetchTicket,
         flight: Flight,
         headers: &HeaderMap,
     ) -> Response<Bytes> {
-        let Route::Fill(fill) = &flight.route else { return Self::unknown() };
+        let Purpose::Fill(fill) = &flight.route else { return Self::unknown() };
         let Some(stale) = fill.stale.as_deref() else { return Self::unknown() };
         let mut entry = stale.clone();
         let mut merged = stale.head.to_map();
@@ -660,7 +685,7 @@ impl Edge {
 
     /// Stores an object and replaces the one that the request would have found; returns `false` if there is not enough
     /// memory.
-    fn keep(&mut self, flight: &Flight, entry: Entry) -> bool {
+    fn keep(&mut self, flight: &Flight, entry: StoredResponse) -> bool {
         if entry.cost() > self.free(flight) {
             return false;
         }
@@ -670,7 +695,7 @@ impl Edge {
 
     /// The memory in bytes that is available for the object of a fetch. The object that it replaces does not count.
     fn free(&self, flight: &Flight) -> u64 {
-        let Route::Fill(fill) = &flight.route else { return 0 };
+        let Purpose::Fill(fill) = &flight.route else { return 0 };
         self.free_for(fill, &Asked::new(&flight.request, &flight.visitor))
     }
 
@@ -680,8 +705,8 @@ impl Edge {
     }
 
     /// Replaces the object that the request would have found, unless that is from a later fetch.
-    fn replace(&mut self, flight: &Flight, entry: Entry) {
-        let Route::Fill(fill) = &flight.route else { return };
+    fn replace(&mut self, flight: &Flight, entry: StoredResponse) {
+        let Purpose::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
         let found = self.find(&fill.key, &fill.effects, &asked);
         if found.is_some_and(|(_, found)| found.fetch > entry.fetch) {
@@ -693,7 +718,7 @@ impl Edge {
 
     /// Removes the object that the request of a fetch would find.
     fn forget(&mut self, flight: &Flight) {
-        let Route::Fill(fill) = &flight.route else { return };
+        let Purpose::Fill(fill) = &flight.route else { return };
         let asked = Asked::new(&flight.request, &flight.visitor);
         while let Some((id, _)) = self.find(&fill.key, &fill.effects, &asked) {
             drop(self.store.remove(&[id]));
@@ -703,13 +728,13 @@ impl Edge {
     fn bypass(
         &mut self,
         now: SystemTime,
-        ticket: &Ticket,
+        ticket: &FetchTicket,
         flight: &Flight,
         status: StatusCode,
         mut headers: HeaderMap,
         reason: &str,
     ) -> Response<()> {
-        let Route::Fill(fill) = &flight.route else { return Self::unknown().map(drop) };
+        let Purpose::Fill(fill) = &flight.route else { return Self::unknown().map(drop) };
         let key = Arc::clone(&fill.key);
         let about = self.about(now, flight.ray, Status::Bypass, reason, Some(&key), &fill.effects);
         answer::finish(&mut headers, &about);
@@ -727,7 +752,7 @@ impl Edge {
     }
 
     /// Ends everything that waits for a ticket, and removes its data.
-    fn settle(&mut self, ticket: &Ticket, key: Option<&Arc<str>>) {
+    fn settle(&mut self, ticket: &FetchTicket, key: Option<&Arc<str>>) {
         if let Some(key) = key
             && self.locks.get(key).is_some_and(|(fill, _)| *fill == ticket.id())
         {

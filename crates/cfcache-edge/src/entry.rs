@@ -9,7 +9,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::decide::{Terms, Variation};
-use crate::purge::Scope;
+use crate::purge::PurgeItems;
 use crate::request;
 
 /// The maximum memory of an object in addition to its own bytes: the structures here, and its index entries.
@@ -17,7 +17,7 @@ pub(crate) const OVERHEAD: u64 = 640;
 
 /// A stored response.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct StoredResponse {
     pub(crate) key: Arc<str>,
     /// The position of host and path in the key.
     pub(crate) place: (u32, u32),
@@ -42,7 +42,7 @@ pub(crate) struct Entry {
     pub(crate) fetch: u64,
 }
 
-impl Entry {
+impl StoredResponse {
     /// Fresh up to and including the end of its TTL (Pingora, `is_fresh`).
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.fresh_until >= now
@@ -117,28 +117,28 @@ fn each_tag(tags: &str) -> impl Iterator<Item = &str> {
 
 /// Returns whether a purge of tags, hosts, prefixes or everything, in the form of [`normal`], covers an object with
 /// this place and these tags. Files are found by their key.
-pub(crate) fn is_covered(scope: &Scope, place: &str, tags: &str) -> bool {
-    match scope {
-        Scope::Everything => true,
-        Scope::Files(_) => false,
-        Scope::Tags(wanted) => each_tag(tags).any(|tag| wanted.iter().any(|wanted| wanted == tag)),
-        Scope::Hosts(hosts) => hosts.iter().any(|host| is_on_host(place, host)),
-        Scope::Prefixes(prefixes) => prefixes.iter().any(|prefix| is_below(place, prefix)),
+pub(crate) fn is_covered(items: &PurgeItems, place: &str, tags: &str) -> bool {
+    match items {
+        PurgeItems::Everything => true,
+        PurgeItems::Files(_) => false,
+        PurgeItems::Tags(wanted) => each_tag(tags).any(|tag| wanted.iter().any(|wanted| wanted == tag)),
+        PurgeItems::Hosts(hosts) => hosts.iter().any(|host| is_on_host(place, host)),
+        PurgeItems::Prefixes(prefixes) => prefixes.iter().any(|prefix| is_below(place, prefix)),
     }
 }
 
 /// The items of a purge in the form of keys and tags: hosts and tags in lower case, non-ASCII characters
 /// percent-encoded.
-pub(crate) fn normal(scope: &Scope) -> Scope {
+pub(crate) fn normal(items: &PurgeItems) -> PurgeItems {
     let all = |list: &[String], one: fn(&str) -> String| list.iter().map(|item| one(item)).collect();
-    match scope {
-        Scope::Everything => Scope::Everything,
-        Scope::Files(files) => Scope::Files(files.clone()),
-        Scope::Tags(tags) => Scope::Tags(all(tags, |tag| tag.trim().to_lowercase())),
-        Scope::Hosts(hosts) => {
-            Scope::Hosts(all(hosts, |host| host.trim().trim_end_matches('.').to_lowercase()))
+    match items {
+        PurgeItems::Everything => PurgeItems::Everything,
+        PurgeItems::Files(files) => PurgeItems::Files(files.clone()),
+        PurgeItems::Tags(tags) => PurgeItems::Tags(all(tags, |tag| tag.trim().to_lowercase())),
+        PurgeItems::Hosts(hosts) => {
+            PurgeItems::Hosts(all(hosts, |host| host.trim().trim_end_matches('.').to_lowercase()))
         }
-        Scope::Prefixes(prefixes) => Scope::Prefixes(all(prefixes, normal_prefix)),
+        PurgeItems::Prefixes(prefixes) => PurgeItems::Prefixes(all(prefixes, normal_prefix)),
     }
 }
 

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use cfcache_model::endpoint::CacheLevel;
 use http::HeaderName;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 
 use crate::decide;
 use crate::request::Asked;
 use crate::rule::{Effects, KeyTemplate, QueryPart, Vary, VaryAction};
-use crate::settings::{CacheLevel, Settings};
+use crate::settings::CacheSettings;
 
 /// Request headers that are part of each key.
 const HEADERS: [&str; 9] = [
@@ -39,7 +40,7 @@ pub(crate) struct Key {
 
 /// The key of a request.
 pub(crate) fn key(
-    settings: &Settings,
+    settings: &CacheSettings,
     effects: &Effects,
     environment: Option<&str>,
     asked: &Asked<'_>,
@@ -87,7 +88,7 @@ pub(crate) fn key(
     Key { text, place: (begin, end) }
 }
 
-fn push_query(text: &mut String, settings: &Settings, template: &KeyTemplate, asked: &Asked<'_>) {
+fn push_query(text: &mut String, settings: &CacheSettings, template: &KeyTemplate, asked: &Asked<'_>) {
     let Some(query) = asked.query.as_deref() else { return };
     let ignored_by_level = settings.cache_level == CacheLevel::Simplified
         && decide::is_default_type(asked)

@@ -5,10 +5,10 @@
 //! passes the time and sends the requests to the origin, so a test can let an object expire without waiting.
 //!
 //! - [`Edge`]: the cache of one zone
-//! - [`Step`]: the result of a request: a response, a request to the origin, or a wait for another one
-//! - [`Next`]: the result of the headers of the origin's response: pass it on, keep it, or answer from the cache
-//! - [`Settings`]: plan, cache level, development mode, tiered cache, variants, rules, environments, limits
-//! - [`Rules`]: cache rules, from the API's own JSON
+//! - [`RequestStep`]: the result of a request: a response, a request to the origin, or a wait for another one
+//! - [`ResponseStep`]: the result of the headers of the origin's response: pass it on, keep it, or answer from the cache
+//! - [`CacheSettings`]: plan, cache level, development mode, tiered cache, variants, rules, environments, limits
+//! - [`CacheRules`]: cache rules, from the API's own JSON
 //! - [`Purge`]: a purge or invalidation, by file, tag, host, prefix, or of everything
 //!
 //! Each response has the header `x-cfcache-edge`, which contains the reason for its cache status, and the cache key.
@@ -19,25 +19,25 @@
 //! use std::time::{Duration, SystemTime};
 //!
 //! use bytes::Bytes;
-//! use cfcache_edge::{Edge, Purge, Scope, Settings, Step, Visitor};
+//! use cfcache_edge::{Edge, Purge, PurgeItems, CacheSettings, RequestStep, VisitorInfo};
 //!
-//! let mut edge = Edge::new(Settings::new("example.com"));
+//! let mut edge = Edge::new(CacheSettings::new("example.com"));
 //! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
 //! let request = http::Request::get("https://example.com/app.js").body(())?;
 //!
 //! // Nothing is stored, so the origin is asked and its response is stored.
-//! let Step::Fetch(fetch) = edge.request(now, &request, &Visitor::default()) else { panic!() };
+//! let RequestStep::Fetch(fetch) = edge.request(now, &request, &VisitorInfo::default()) else { panic!() };
 //! let answer = edge.fetched(now, fetch.ticket, Ok(http::Response::new(Bytes::from_static(b"1"))));
 //! assert_eq!(answer.headers()["cf-cache-status"], "MISS");
 //!
-//! let Step::Answer { response, .. } = edge.request(now, &request, &Visitor::default()) else { panic!() };
+//! let RequestStep::Answer { response, .. } = edge.request(now, &request, &VisitorInfo::default()) else { panic!() };
 //! assert_eq!(response.headers()["cf-cache-status"], "HIT");
 //!
-//! let purged = edge.purge(now, &Purge::new(Scope::Tags(vec!["none".to_owned()])));
+//! let purged = edge.purge(now, &Purge::new(PurgeItems::Tags(vec!["none".to_owned()])));
 //! assert_eq!(purged.objects, 0);
-//! let purged = edge.purge(now, &Purge::new(Scope::Everything));
+//! let purged = edge.purge(now, &Purge::new(PurgeItems::Everything));
 //! assert_eq!(purged.objects, 1);
-//! assert!(matches!(edge.request(now, &request, &Visitor::default()), Step::Fetch(_)));
+//! assert!(matches!(edge.request(now, &request, &VisitorInfo::default()), RequestStep::Fetch(_)));
 //! # Ok::<(), http::Error>(())
 //! ```
 
@@ -56,9 +56,9 @@ mod settings;
 mod step;
 mod store;
 
-pub use crate::collector::{Collector, Full};
+pub use crate::collector::{BodyCollector, Full};
 pub use crate::edge::{Edge, Object};
-pub use crate::purge::{File, Purge, Purged, Scope};
-pub use crate::rule::{Expression, InvalidExpression, InvalidRules, Rules};
-pub use crate::settings::{CacheLevel, Environment, Settings, Visitor};
-pub use crate::step::{Failure, Fetch, FillId, Keep, Next, Step, Ticket};
+pub use crate::purge::{Purge, PurgeEffect, PurgeFile, PurgeItems};
+pub use crate::rule::{CacheRules, Expression, InvalidExpression, InvalidRules};
+pub use crate::settings::{CacheEnvironment, CacheSettings, VisitorInfo};
+pub use crate::step::{Fetch, FetchTicket, FillId, Keep, OriginFailure, RequestStep, ResponseStep};

@@ -2,7 +2,10 @@
 
 use cfcache_model::endpoint::Action;
 
-use crate::store::Removed;
+use std::sync::Arc;
+
+use crate::entry::StoredResponse;
+use crate::store::Store;
 
 /// A purge or an invalidation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,17 +16,17 @@ pub struct Purge {
     /// The id of the environment; `None` is production.
     pub environment: Option<String>,
     /// What to purge.
-    pub scope: Scope,
+    pub items: PurgeItems,
 }
 
 /// The items of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Scope {
+pub enum PurgeItems {
     /// Everything. For production, this includes all environments.
     Everything,
     /// Single files.
-    Files(Vec<File>),
+    Files(Vec<PurgeFile>),
     /// Objects with one of these tags; case-insensitive.
     Tags(Vec<String>),
     /// Objects of one of these hosts.
@@ -35,7 +38,7 @@ pub enum Scope {
 /// A file, by URL and the headers of its cache key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct File {
+pub struct PurgeFile {
     /// The URL as sent.
     pub url: String,
     /// The headers, by name.
@@ -45,10 +48,13 @@ pub struct File {
 /// The result of a purge. Dropping it may free the removed objects, which takes time if there are many.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Purged {
+pub struct PurgeEffect {
     /// The number of objects that were removed or marked as stale.
     pub objects: usize,
-    removed: Option<Removed>,
+    /// Some of the removed objects; none for an invalidation.
+    pub(crate) shown: Vec<Arc<StoredResponse>>,
+    /// All removed objects with their indexes, if nothing was left.
+    pub(crate) _indexes: Option<Box<Store>>,
 }
 
 /// The environments that a purge affects.
@@ -80,8 +86,8 @@ impl Reach {
 impl Purge {
     /// Creates a purge in production.
     #[must_use]
-    pub const fn new(scope: Scope) -> Self {
-        Self { action: Action::Purge, environment: None, scope }
+    pub const fn new(items: PurgeItems) -> Self {
+        Self { action: Action::Purge, environment: None, items }
     }
 
     /// Marks objects as stale instead of removing them.
@@ -99,22 +105,18 @@ impl Purge {
     }
 }
 
-impl Purged {
+impl PurgeEffect {
     pub(crate) const fn invalidated(objects: usize) -> Self {
-        Self { objects, removed: None }
-    }
-
-    pub(crate) const fn removed(removed: Removed) -> Self {
-        Self { objects: removed.objects, removed: Some(removed) }
+        Self { objects, shown: Vec::new(), _indexes: None }
     }
 
     /// The URLs of removed objects, as in their keys: at most 100, and none for an invalidation.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
-        self.removed.iter().flat_map(|removed| &removed.shown).map(|entry| entry.url())
+        self.shown.iter().map(|object| object.url())
     }
 }
 
-impl Scope {
+impl PurgeItems {
     /// The number of items; everything is not an item.
     #[must_use]
     pub const fn item_count(&self) -> usize {
@@ -126,7 +128,7 @@ impl Scope {
     }
 }
 
-impl File {
+impl PurgeFile {
     /// A file whose key has no headers.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {

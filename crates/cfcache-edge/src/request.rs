@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, Request, Uri};
 
-use crate::settings::Visitor;
+use crate::settings::VisitorInfo;
 
 /// A request for rules and keys: a visitor's, or the one that represents a file of a purge.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn new<B>(request: &'a Request<B>, visitor: &'a Visitor) -> Self {
+    pub(crate) fn new<B>(request: &'a Request<B>, visitor: &'a VisitorInfo) -> Self {
         let host = request.headers().get("host").and_then(|host| host.to_str().ok());
         Self {
             method: request.method().as_str(),

@@ -22,8 +22,8 @@ pub use crate::rule::expression::{Expression, InvalidExpression};
 /// All rules that match a request apply; if several set the same thing, the last one is used
 /// (<https://developers.cloudflare.com/cache/how-to/cache-rules/order/>).
 #[derive(Debug, Clone, Default)]
-pub struct Rules {
-    list: Vec<Rule>,
+pub struct CacheRules {
+    list: Vec<CacheRule>,
     notes: Vec<String>,
 }
 
@@ -38,13 +38,13 @@ pub struct InvalidRules {
 }
 
 #[derive(Debug, Clone)]
-struct Rule {
-    condition: Condition,
+struct CacheRule {
+    condition: RuleCondition,
     effects: Effects,
 }
 
 #[derive(Debug, Clone)]
-enum Condition {
+enum RuleCondition {
     Expression(Expression),
     /// Matched against host and path.
     Place(Wildcard),
@@ -131,7 +131,7 @@ pub(crate) struct Reserve {
     pub(crate) min_bytes: u64,
 }
 
-impl Rules {
+impl CacheRules {
     /// Parses a ruleset of the API or Terraform: an object with `rules`, a response of the API that contains it, or the
     /// list of rules alone.
     ///
@@ -169,7 +169,7 @@ impl Rules {
         let wildcard = Wildcard::parse(text.as_bytes(), true)
             .map_err(|message| invalid(format!("{found}: {message}")))?;
         let effects = Effects { is_eligible: Some(true), ..Effects::default() };
-        self.list.push(Rule { condition: Condition::Place(wildcard), effects });
+        self.list.push(CacheRule { condition: RuleCondition::Place(wildcard), effects });
         Ok(self)
     }
 
@@ -210,7 +210,7 @@ impl Rules {
     }
 }
 
-impl Condition {
+impl RuleCondition {
     fn holds(&self, asked: &Asked<'_>) -> bool {
         match self {
             Self::Expression(expression) => expression.matches(asked),

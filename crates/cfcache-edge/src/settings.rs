@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use cfcache_model::Plan;
+use cfcache_model::endpoint::CacheLevel;
 
-use crate::rule::{Expression, Rules};
+use crate::rule::{CacheRules, Expression};
 
 /// The settings of a zone's cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct CacheSettings {
     /// The name of the zone, a domain. It is part of the key as written.
     pub zone: String,
     /// The plan, which decides about Origin Cache Control: always on below Enterprise, otherwise off unless a rule
@@ -21,8 +22,9 @@ pub struct Settings {
     /// Whether requests to the origin use `https`. The key contains this scheme, not the visitor's.
     pub origin_is_https: bool,
     /// Cache rules.
-    pub rules: Rules,
-    /// The effect of a query string.
+    pub rules: CacheRules,
+    /// The effect of a query string. With [`CacheLevel::Simplified`], it is not in the key of files with a default
+    /// extension.
     pub cache_level: CacheLevel,
     /// Whether the parts of a query string are sorted for the key.
     pub sort_query: bool,
@@ -40,7 +42,7 @@ pub struct Settings {
     pub cache_reserve: bool,
     /// Environments, in the order in which they are matched. One with an empty expression is production, wherever it is
     /// in the list: it has the requests that match no other one.
-    pub environments: Vec<Environment>,
+    pub environments: Vec<CacheEnvironment>,
     /// The maximum size of a body that is kept, in bytes. Cloudflare's limit is 512 MB, or 5 GB on Enterprise.
     pub max_object: u64,
     /// The maximum memory of all objects in bytes. Responses that do not fit are answered with BYPASS; nothing is
@@ -50,23 +52,10 @@ pub struct Settings {
     pub lock_timeout: Duration,
 }
 
-/// The effect of a query string on the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_enums, reason = "the API has these three")]
-pub enum CacheLevel {
-    /// "No query string": URLs with one are not cached.
-    Basic,
-    /// "Ignore query string": it is not in the key of files with a default extension.
-    Simplified,
-    /// "Standard": each query string is a separate object.
-    #[default]
-    Aggressive,
-}
-
 /// An environment: a version of the zone's settings for some requests, with its own cache.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Environment {
+pub struct CacheEnvironment {
     /// Its id, which the API calls `ref`.
     pub id: String,
     /// The expression that selects its requests.
@@ -76,14 +65,14 @@ pub struct Environment {
 /// Facts about a visitor that are not in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Visitor {
+pub struct VisitorInfo {
     /// The address.
     pub address: Option<IpAddr>,
     /// The country, as an ISO 3166-1 code.
     pub country: Option<String>,
 }
 
-impl Settings {
+impl CacheSettings {
     /// The settings of a new zone on Enterprise, without rules.
     #[must_use]
     pub fn new(zone: impl Into<String>) -> Self {
@@ -91,8 +80,8 @@ impl Settings {
             zone: zone.into(),
             plan: Plan::Enterprise,
             origin_is_https: true,
-            rules: Rules::default(),
-            cache_level: CacheLevel::default(),
+            rules: CacheRules::default(),
+            cache_level: CacheLevel::Aggressive,
             sort_query: false,
             browser_ttl: Some(Duration::from_secs(4 * 60 * 60)),
             development_mode: None,
@@ -108,7 +97,7 @@ impl Settings {
     }
 }
 
-impl Environment {
+impl CacheEnvironment {
     /// An environment for the requests that match an expression.
     #[must_use]
     pub fn new(id: impl Into<String>, expression: Expression) -> Self {
@@ -120,7 +109,7 @@ impl Environment {
     }
 }
 
-impl Visitor {
+impl VisitorInfo {
     /// A visitor with that address.
     #[must_use]
     pub const fn new(address: IpAddr) -> Self {

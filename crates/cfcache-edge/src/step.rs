@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
-pub enum Step {
+pub enum RequestStep {
     /// The response.
     Answer {
         /// The response for the visitor.
@@ -28,8 +28,8 @@ pub enum Step {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// The ticket; other requests wait for its [`Ticket::id`].
-    pub ticket: Ticket,
+    /// The ticket; other requests wait for its [`FetchTicket::id`].
+    pub ticket: FetchTicket,
     /// The request; its URI is the visitor's. `Host` is set.
     pub request: Request<()>,
     /// Whether the visitor's body is sent with it; only for requests that are not eligible.
@@ -38,7 +38,7 @@ pub struct Fetch {
 
 /// A fetch that must be ended by passing the origin's response or failure.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub(crate) u64);
+pub struct FetchTicket(pub(crate) u64);
 
 /// Identifies a fetch that others may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +48,7 @@ pub struct FillId(u64);
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
-pub enum Next {
+pub enum ResponseStep {
     /// Send these headers, and the body as it arrives; for HEAD, only the headers. Nothing is kept, and the ticket has
     /// ended.
     Pass(Response<()>),
@@ -63,7 +63,7 @@ pub enum Next {
 #[non_exhaustive]
 pub struct Keep {
     /// The ticket, for [`Edge::filled`](crate::Edge::filled), [`Edge::outgrown`](crate::Edge::outgrown), [`Edge::failed`](crate::Edge::failed) or [`Edge::abandoned`](crate::Edge::abandoned).
-    pub ticket: Ticket,
+    pub ticket: FetchTicket,
     /// The maximum number of bytes; one more calls for [`Edge::outgrown`](crate::Edge::outgrown).
     pub limit: u64,
     /// The headers of the visitor's response, if the visitor gets the complete body: they may be sent at once, with the
@@ -77,7 +77,7 @@ pub struct Keep {
 /// Source: <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum OriginFailure {
     /// It closed the connection without a complete response, or the response is not HTTP: 520.
     Closed,
     /// It refused the connection: 521.
@@ -90,15 +90,15 @@ pub enum Failure {
     Timeout,
 }
 
-impl Ticket {
-    /// The fetch that ends with this ticket; a [`Step::Wait`] names it.
+impl FetchTicket {
+    /// The fetch that ends with this ticket; a [`RequestStep::Wait`] names it.
     #[must_use]
     pub const fn id(&self) -> FillId {
         FillId(self.0)
     }
 }
 
-impl Failure {
+impl OriginFailure {
     /// The status of the response.
     #[must_use]
     pub fn status(self) -> StatusCode {

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::entry::Entry;
-use crate::purge::{Reach, Scope};
+use crate::entry::StoredResponse;
+use crate::purge::{PurgeEffect, PurgeItems, Reach};
 
 /// Stored responses and their indexes.
 ///
@@ -31,7 +31,7 @@ pub(crate) struct Store {
 /// An object, with the data that a purge needs without reading the object.
 #[derive(Debug)]
 struct Slot {
-    entry: Arc<Entry>,
+    entry: Arc<StoredResponse>,
     cost: u64,
     is_production: bool,
     key_hash: u64,
@@ -52,16 +52,16 @@ struct Place {
 
 impl Store {
     /// The variants of a key, the newest first.
-    pub(crate) fn variants(&self, key: &str) -> impl Iterator<Item = (u32, &Arc<Entry>)> {
+    pub(crate) fn variants(&self, key: &str) -> impl Iterator<Item = (u32, &Arc<StoredResponse>)> {
         let ids = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();
         ids.iter().rev().filter_map(|&id| Some((id, self.slot(id)?)))
     }
 
-    fn slot(&self, id: u32) -> Option<&Arc<Entry>> {
+    fn slot(&self, id: u32) -> Option<&Arc<StoredResponse>> {
         self.slots.get(id as usize)?.as_ref().map(|slot| &slot.entry)
     }
 
-    pub(crate) fn insert(&mut self, entry: Entry) {
+    pub(crate) fn insert(&mut self, entry: StoredResponse) {
         let entry = Arc::new(entry);
         let cost = entry.cost();
         // Removed objects are freed now, so that both together do not grow.
@@ -101,8 +101,8 @@ impl Store {
         }
     }
 
-    /// Removes the objects with these ids, and returns how many there were.
-    pub(crate) fn remove(&mut self, ids: &[u32]) -> Removed {
+    /// Removes the objects with these ids.
+    pub(crate) fn remove(&mut self, ids: &[u32]) -> PurgeEffect {
         let before = self.live;
         for &id in ids {
             if let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::take) {
@@ -116,14 +116,14 @@ impl Store {
         let shown = newest.map(|(_, slot)| Arc::clone(&slot.entry)).collect();
         if self.live == 0 {
             // Nothing is left, so the indexes are dropped as a whole by the caller.
-            return Removed { objects, shown, _rest: Some(Box::new(core::mem::take(self))) };
+            return PurgeEffect { objects, shown, _indexes: Some(Box::new(core::mem::take(self))) };
         }
         if objects <= AT_ONCE {
             for _ in 0..objects {
                 self.sweep_one();
             }
         }
-        Removed { objects, shown, _rest: None }
+        PurgeEffect { objects, shown, _indexes: None }
     }
 
     /// Removes up to a number of purged objects from the indexes and frees them; returns how many are left.
@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Removes an object that has left its slot from the indexes.
-    fn unlink(&mut self, id: u32, entry: &Entry) {
+    fn unlink(&mut self, id: u32, entry: &StoredResponse) {
         if let Some(ids) = self.by_key.get_mut(&entry.key) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -169,7 +169,7 @@ impl Store {
     }
 
     /// Changes objects in place, except for the data of the indexes.
-    pub(crate) fn change(&mut self, ids: &[u32], mut change: impl FnMut(&mut Entry)) -> usize {
+    pub(crate) fn change(&mut self, ids: &[u32], mut change: impl FnMut(&mut StoredResponse)) -> usize {
         let mut changed = 0;
         for &id in ids {
             if let Some(slot) = self.slots.get_mut(id as usize).and_then(Option::as_mut) {
@@ -180,21 +180,21 @@ impl Store {
         changed
     }
 
-    /// The ids of the objects that a scope covers, possibly with repetitions. Files are found by their keys. Items have
+    /// The ids of the objects that a purge's items cover, possibly with repetitions. Files are found by their keys. Items have
     /// the form of [`normal`](crate::entry::normal).
-    pub(crate) fn select(&self, scope: &Scope, reach: &Reach) -> Vec<u32> {
-        let mut ids: Vec<u32> = match scope {
-            Scope::Everything => (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).collect(),
-            Scope::Files(_) => Vec::new(),
-            Scope::Tags(tags) => {
+    pub(crate) fn select(&self, items: &PurgeItems, reach: &Reach) -> Vec<u32> {
+        let mut ids: Vec<u32> = match items {
+            PurgeItems::Everything => (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).collect(),
+            PurgeItems::Files(_) => Vec::new(),
+            PurgeItems::Tags(tags) => {
                 tags.iter().filter_map(|tag| self.by_tag.get(tag.as_str())).flatten().copied().collect()
             }
-            Scope::Hosts(hosts) => {
+            PurgeItems::Hosts(hosts) => {
                 let hosts = hosts.iter().filter(|host| !host.contains('/'));
                 // With any port.
                 hosts.flat_map(|host| [self.span(host, '/'), self.span(host, ':')]).flatten().collect()
             }
-            Scope::Prefixes(prefixes) => {
+            PurgeItems::Prefixes(prefixes) => {
                 let below = |prefix: &String| match prefix.strip_suffix('/') {
                     Some(prefix) => self.span(prefix, '/'),
                     None => self.at(prefix).chain(self.span(prefix, '/')).collect(),
@@ -226,7 +226,7 @@ impl Store {
         self.by_place.range(range).map(|(_, id)| *id)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<StoredResponse>> {
         self.slots.iter().flatten().map(|slot| &slot.entry)
     }
 
@@ -246,18 +246,8 @@ pub(crate) fn key_hash(key: &str) -> u64 {
     hasher.finish()
 }
 
-/// The removed objects.
-#[derive(Debug)]
-pub(crate) struct Removed {
-    pub(crate) objects: usize,
-    /// Some of them.
-    pub(crate) shown: Vec<Arc<Entry>>,
-    /// All of them with their indexes, if nothing was left; the caller decides when to drop them.
-    _rest: Option<Box<Store>>,
-}
-
 impl Place {
-    fn from_entry(entry: &Entry) -> Self {
+    fn from_entry(entry: &StoredResponse) -> Self {
         Self { key: Arc::clone(&entry.key), range: entry.place }
     }
 

@@ -7,9 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use cfcache_edge::{CacheLevel, Edge, Expression, FillId, Object, Purge, Purged, Rules, Scope, Settings};
+use cfcache_edge::{
+    CacheRules, CacheSettings, Edge, Expression, FillId, Object, Purge, PurgeEffect, PurgeItems,
+};
 use cfcache_model::Plan;
-use cfcache_model::endpoint::{Action, Area, Descriptor};
+use cfcache_model::endpoint::{Action, Area, CacheLevel, Descriptor};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -27,7 +29,7 @@ pub struct EdgeConfig {
     /// The address for visitors; port 0 selects a free port.
     pub listen: SocketAddr,
     /// The cache rules. Without rules, only the default file extensions are eligible.
-    pub rules: Rules,
+    pub rules: CacheRules,
     /// The delay between the acceptance of a purge by the API and its effect.
     pub purge_delay: Duration,
     /// The maximum size of a cached body, in bytes.
@@ -51,7 +53,7 @@ impl EdgeConfig {
         Self {
             origin,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-            rules: Rules::default(),
+            rules: CacheRules::default(),
             purge_delay: Duration::ZERO,
             max_object: 64 << 20,
             max_memory: 1 << 30,
@@ -69,7 +71,7 @@ impl EdgeConfig {
 
     /// Sets the cache rules.
     #[must_use]
-    pub fn with_rules(mut self, rules: Rules) -> Self {
+    pub fn with_rules(mut self, rules: CacheRules) -> Self {
         self.rules = rules;
         self
     }
@@ -169,7 +171,7 @@ impl Edges {
         let zones = zones
             .iter()
             .map(|zone| {
-                let mut settings = Settings::new(&*zone.name);
+                let mut settings = CacheSettings::new(&*zone.name);
                 settings.plan = plan;
                 settings.rules = config.rules.clone();
                 settings.max_object = config.max_object;
@@ -218,17 +220,17 @@ impl Edges {
     /// Applies a purge that the API accepted, or schedules it.
     pub(crate) fn purge(&self, now: Duration, purge: &AcceptedPurge) {
         let Some((_, cache)) = self.zones.iter().find(|(zone, _)| zone.id == purge.zone) else { return };
-        let (scope, survived) = self.reaching(purge.scope.clone());
+        let (items, survived) = self.reaching(purge.items.clone());
         let record = PurgeRecord::new(purge, survived);
         let environment = purge.environment.clone();
         let now = self.wall(now);
         let mut cache = lock(cache);
         cache.purge_due(now);
-        let Some(scope) = scope else {
+        let Some(items) = items else {
             cache.record(PurgeRecord { objects: Some(0), ..record });
             return;
         };
-        let purge = Purge::new(scope).with_action(purge.action).with_environment(environment);
+        let purge = Purge::new(items).with_action(purge.action).with_environment(environment);
         if self.config.purge_delay.is_zero() {
             let purged = cache.edge.purge(now, &purge);
             cache.record(PurgeRecord { objects: Some(purged.objects), ..record });
@@ -253,11 +255,8 @@ impl Edges {
         own.always_online = on("always_online");
         own.sort_query = on("sort_query_string_for_cache");
         let value = |id: &str| settings.values.get(id).map(|(value, _)| value);
-        own.cache_level = match value("cache_level").and_then(Value::as_str) {
-            Some("basic") => CacheLevel::Basic,
-            Some("simplified") => CacheLevel::Simplified,
-            _ => CacheLevel::Aggressive,
-        };
+        let level = value("cache_level").and_then(Value::as_str).and_then(|level| level.parse().ok());
+        own.cache_level = level.unwrap_or(CacheLevel::Aggressive);
         if let Some(seconds) = value("browser_cache_ttl").and_then(Value::as_u64) {
             // 0 means "respect the origin's headers".
             own.browser_ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
@@ -302,8 +301,8 @@ impl Edges {
         }
     }
 
-    /// Returns a scope without its surviving items, or `None` if nothing remains; and the number of survivors.
-    fn reaching(&self, mut scope: Scope) -> (Option<Scope>, usize) {
+    /// Returns the items without the surviving ones, or `None` if nothing remains; and the number of survivors.
+    fn reaching(&self, mut items: PurgeItems) -> (Option<PurgeItems>, usize) {
         let mut survivors = self.survivors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut survived = 0;
         let mut reaches = || {
@@ -311,18 +310,18 @@ impl Edges {
             survived += usize::from(survives);
             !survives
         };
-        let is_left = match &mut scope {
-            Scope::Files(files) => {
+        let is_left = match &mut items {
+            PurgeItems::Files(files) => {
                 files.retain(|_| reaches());
                 !files.is_empty()
             }
-            Scope::Tags(items) | Scope::Hosts(items) | Scope::Prefixes(items) => {
+            PurgeItems::Tags(items) | PurgeItems::Hosts(items) | PurgeItems::Prefixes(items) => {
                 items.retain(|_| reaches());
                 !items.is_empty()
             }
             _ => reaches(),
         };
-        (is_left.then_some(scope), survived)
+        (is_left.then_some(items), survived)
     }
 }
 
@@ -362,14 +361,14 @@ impl ZoneCache {
 impl PurgeRecord {
     fn new(purge: &AcceptedPurge, survived: usize) -> Self {
         let first = |items: &[String]| items.iter().take(MAX_ITEMS).cloned().collect();
-        let (kind, items) = match &purge.scope {
-            Scope::Files(files) => {
+        let (kind, items) = match &purge.items {
+            PurgeItems::Files(files) => {
                 let urls = files.iter().take(MAX_ITEMS).map(|file| file.url.clone());
                 ("files", urls.collect())
             }
-            Scope::Tags(items) => ("tags", first(items)),
-            Scope::Hosts(items) => ("hosts", first(items)),
-            Scope::Prefixes(items) => ("prefixes", first(items)),
+            PurgeItems::Tags(items) => ("tags", first(items)),
+            PurgeItems::Hosts(items) => ("hosts", first(items)),
+            PurgeItems::Prefixes(items) => ("prefixes", first(items)),
             _ => ("purge_everything", Vec::new()),
         };
         Self {
@@ -378,7 +377,7 @@ impl PurgeRecord {
             environment: purge.environment.clone(),
             kind,
             items,
-            count: purge.scope.item_count(),
+            count: purge.items.item_count(),
             survived,
             objects: None,
         }
@@ -391,7 +390,7 @@ fn order(object: &Object) -> (&str, &str, &str) {
 }
 
 /// Frees removed objects on another thread if there are many.
-fn free(purged: Purged) {
+fn free(purged: PurgeEffect) {
     const MANY: usize = 1_000;
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) if purged.objects > MANY => drop(runtime.spawn_blocking(move || drop(purged))),
@@ -401,12 +400,12 @@ fn free(purged: Purged) {
 
 /// Returns the environments of a zone whose expressions the cache can evaluate. An environment with another expression
 /// gets no requests.
-fn environments(zone: &Zone) -> Vec<cfcache_edge::Environment> {
+fn environments(zone: &Zone) -> Vec<cfcache_edge::CacheEnvironment> {
     let environments = zone.environments.iter();
     environments
         .filter_map(|environment| {
             let expression = Expression::parse(&environment.expression).ok()?;
-            Some(cfcache_edge::Environment::new(&*environment.id, expression))
+            Some(cfcache_edge::CacheEnvironment::new(&*environment.id, expression))
         })
         .collect()
 }

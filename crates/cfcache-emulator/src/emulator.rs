@@ -205,7 +205,7 @@ impl Emulator {
         if let Some(edges) = &self.edges {
             purges.iter().for_each(|purge| edges.purge(now, purge));
         }
-        let purged_items = purges.iter().map(|purge| purge.scope.item_count() as u64).sum();
+        let purged_items = purges.iter().map(|purge| purge.items.item_count() as u64).sum();
         Ok(ApiResponse { draw: Some(draw), purged_items, ..behavior::carry_out(state, &call, purges) })
     }
 

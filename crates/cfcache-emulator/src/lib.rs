@@ -49,5 +49,5 @@ pub use crate::log::{Counts, Log, LogEntry};
 pub use crate::origin::EdgeOrigin;
 pub use crate::serve::Server;
 pub use crate::state::{AcceptedPurge, Environment, Zone};
-pub use cfcache_edge::{File, Scope};
-pub use cfcache_edge::{Object, Rules};
+pub use cfcache_edge::{CacheRules, Object};
+pub use cfcache_edge::{PurgeFile, PurgeItems};

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use cfcache_edge::Scope;
+use cfcache_edge::PurgeItems;
 use cfcache_model::limits::{PurgeLimits, Rate};
 use http::HeaderName;
 
@@ -172,9 +172,9 @@ impl Draw {
     pub(crate) fn new(purges: &[AcceptedPurge]) -> Self {
         let mut draw = Self::default();
         for purge in purges {
-            match &purge.scope {
+            match &purge.items {
                 // The maximum number of URLs in a request was checked.
-                Scope::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
+                PurgeItems::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
                 // Several lists are still one request.
                 _ => draw.flexible = 1,
             }

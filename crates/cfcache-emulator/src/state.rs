@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use cfcache_edge::Scope;
+use cfcache_edge::PurgeItems;
 use cfcache_model::endpoint::{self, Action, example};
 use serde_json::{Map, Value};
 
@@ -55,7 +55,7 @@ pub struct AcceptedPurge {
     /// The id of the environment; `None` for the whole zone.
     pub environment: Option<String>,
     /// The purged items.
-    pub scope: Scope,
+    pub items: PurgeItems,
 }
 
 impl Zone {

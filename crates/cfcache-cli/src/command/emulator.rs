@@ -7,7 +7,9 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use cfcache_client::Credentials;
-use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, Rules, Token, Zone};
+use cfcache_emulator::{
+    CacheRules, Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, Token, Zone,
+};
 use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
 
@@ -109,7 +111,7 @@ const MAX_RULES_BYTES: u64 = 4 << 20;
 /// Reads the settings of the edge.
 fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
     let origin: EdgeOrigin = origin.parse().map_err(|invalid| refused("--origin", origin, &invalid))?;
-    let mut rules = Rules::default();
+    let mut rules = CacheRules::default();
     for pattern in &args.cache {
         rules = rules
             .with_eligible(pattern)
@@ -119,7 +121,7 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
         let shown = path_name(path);
         let text = read_rules(path)
             .map_err(|error| Failure::usage(format!("`--cache-rules {shown}` cannot be read: {error}")))?;
-        let more = Rules::parse(&text)
+        let more = CacheRules::parse(&text)
             .map_err(|invalid| Failure::usage(format!("`--cache-rules {shown}`: {invalid}")))?;
         rules = rules.with_rules(more);
     }

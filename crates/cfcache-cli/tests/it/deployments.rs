@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use cfcache_edge::{Edge, File, Purge, Rules, Scope, Settings, Step, Visitor};
+use cfcache_edge::{CacheRules, CacheSettings, Edge, Purge, PurgeFile, PurgeItems, RequestStep, VisitorInfo};
 use cfcache_emulator::Log;
 use cfcache_model::endpoint::Action;
 use http::{Request, Response};
@@ -170,12 +170,12 @@ impl Cdn {
         };
         let (status, body) = served(&self.live, &url[origin.len()..]);
         let request = Request::get(url).body(()).unwrap();
-        match self.edge.request(now, &request, &Visitor::default()) {
-            Step::Answer { response, refresh } => {
+        match self.edge.request(now, &request, &VisitorInfo::default()) {
+            RequestStep::Answer { response, refresh } => {
                 assert!(refresh.is_none(), "nothing may be served while it is refreshed");
                 response
             }
-            Step::Fetch(fetch) => {
+            RequestStep::Fetch(fetch) => {
                 let answer = Response::builder().status(status).header("cache-control", "max-age=31536000");
                 let answer = answer.body(Bytes::from(body)).unwrap();
                 self.edge.fetched(now, fetch.ticket, Ok(answer))
@@ -207,10 +207,10 @@ impl Cdn {
                                 self.lost = self.lost.saturating_sub(1);
                                 !is_lost
                             });
-                            Scope::Files(texts.into_iter().map(File::new).collect())
+                            PurgeItems::Files(texts.into_iter().map(PurgeFile::new).collect())
                         }
-                        "hosts" => Scope::Hosts(texts),
-                        "prefixes" => Scope::Prefixes(texts),
+                        "hosts" => PurgeItems::Hosts(texts),
+                        "prefixes" => PurgeItems::Prefixes(texts),
                         other => panic!("nobody purges {other}"),
                     };
                     let _purged = self.edge.purge(now, &Purge::new(scope).with_action(action));
@@ -244,8 +244,8 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let rules =
             r#"[{"expression":"true","action":"set_cache_settings","action_parameters":{"cache":true}}]"#;
-        let mut edge = Edge::new(Settings::new("example.com"));
-        edge.settings_mut().rules = Rules::parse(rules).unwrap();
+        let mut edge = Edge::new(CacheSettings::new("example.com"));
+        edge.settings_mut().rules = CacheRules::parse(rules).unwrap();
         let dir = Dir::new();
         dir.file(".cfcache.toml", SETTINGS);
         let (good, bad) = (Api::quick(), Api::with_fault("status=400,every=2"));

@@ -9,7 +9,7 @@ use cfcache_client::engine::Policy;
 use cfcache_client::{
     Client, Codec, Credentials, Event, Exchange, Observer, Outcome, PurgeScope, Recording, Summary, entries,
 };
-use cfcache_emulator::{AcceptedPurge, Config, Emulator, Log, Scope};
+use cfcache_emulator::{AcceptedPurge, Config, Emulator, Log, PurgeItems};
 use cfcache_model::endpoint::Action;
 use cfcache_model::plan::{Batch, BatchLimits};
 use cfcache_model::target::File;
@@ -419,7 +419,7 @@ impl Seen {
 fn purged(purges: &[AcceptedPurge]) -> BTreeMap<usize, usize> {
     let mut purged = BTreeMap::new();
     for purge in purges {
-        let Scope::Files(files) = &purge.scope else { panic!("{purge:?}") };
+        let PurgeItems::Files(files) = &purge.items else { panic!("{purge:?}") };
         for file in files {
             *purged.entry(number(&file.url)).or_default() += 1;
         }

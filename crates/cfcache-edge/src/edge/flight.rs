@@ -6,10 +6,10 @@ use http::{HeaderMap, Request, StatusCode};
 
 use crate::answer::Status;
 use crate::decide::{Terms, Variation};
-use crate::entry::Entry;
+use crate::entry::StoredResponse;
 use crate::key::Key;
 use crate::rule::Effects;
-use crate::settings::Visitor;
+use crate::settings::VisitorInfo;
 
 /// A fetch in progress.
 #[derive(Debug)]
@@ -18,16 +18,16 @@ pub(super) struct Flight {
     pub(super) number: u64,
     /// The visitor's request.
     pub(super) request: Request<()>,
-    pub(super) visitor: Visitor,
+    pub(super) visitor: VisitorInfo,
     pub(super) ray: u64,
     /// The number of purges when it started.
     pub(super) began: u64,
-    pub(super) route: Route,
+    pub(super) route: Purpose,
 }
 
 /// What happens to the response.
 #[derive(Debug)]
-pub(super) enum Route {
+pub(super) enum Purpose {
     /// It bypasses the cache for this reason.
     Dynamic(String),
     /// It is stored, if allowed.
@@ -44,15 +44,15 @@ pub(super) struct Fill {
     pub(super) effects: Effects,
     pub(super) environment: Option<Arc<str>>,
     /// The stored object that is not fresh.
-    pub(super) stale: Option<Arc<Entry>>,
+    pub(super) stale: Option<Arc<StoredResponse>>,
     /// Whether its visitor was already answered.
     pub(super) for_nobody: bool,
     /// The headers, while the body is awaited.
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Option<ReceivedHead>,
 }
 
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct ReceivedHead {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) terms: Terms,
@@ -65,7 +65,7 @@ impl Fill {
         key: Key,
         effects: Effects,
         environment: Option<Arc<str>>,
-        stale: Option<Arc<Entry>>,
+        stale: Option<Arc<StoredResponse>>,
     ) -> Self {
         let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let place = (bound(key.place.0), bound(key.place.1));

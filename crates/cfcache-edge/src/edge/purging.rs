@@ -8,10 +8,10 @@ use cfcache_model::endpoint::Action;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{Edge, MAX_KEYS};
-use crate::edge::flight::{Fill, Flight, Route};
-use crate::entry::{self, Entry};
+use crate::edge::flight::{Fill, Flight, Purpose};
+use crate::entry::{self, StoredResponse};
 use crate::key;
-use crate::purge::{Purge, Purged, Reach, Scope};
+use crate::purge::{Purge, PurgeEffect, PurgeItems, Reach};
 use crate::request::{self, Asked};
 use crate::store;
 
@@ -23,39 +23,41 @@ const MAX_LOG: usize = 1000;
 pub(super) struct Covered {
     action: Action,
     reach: Reach,
-    scope: Scope,
+    items: PurgeItems,
     keys: Vec<String>,
 }
 
 impl Edge {
     /// Purges or invalidates.
-    pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> Purged {
+    pub fn purge(&mut self, now: SystemTime, purge: &Purge) -> PurgeEffect {
         self.purges += 1;
         let reach = match &purge.environment {
             // Source: "Purge zone versions", 2026.
-            None if purge.scope == Scope::Everything => Reach::All,
+            None if purge.items == PurgeItems::Everything => Reach::All,
             // Production is the environment of requests that match no other one, and also has an id.
             Some(id) if !self.is_production(id) => Reach::In(Some(id.clone())),
             _ => Reach::In(None),
         };
-        let scope = entry::normal(&purge.scope);
-        let keys = self.file_keys(&scope, reach.environment());
-        let mut ids = self.store.select(&scope, &reach);
+        let items = entry::normal(&purge.items);
+        let keys = self.file_keys(&items, reach.environment());
+        let mut ids = self.store.select(&items, &reach);
         ids.extend(keys.iter().flat_map(|key| self.store.variants(key).map(|(id, _)| id)));
         ids.sort_unstable();
         ids.dedup();
         if purge.action == Action::Purge {
-            self.trace(&scope, &reach, &keys, &ids);
+            self.trace(&items, &reach, &keys, &ids);
         }
         let purged = match purge.action {
-            Action::Invalidate => Purged::invalidated(self.store.change(&ids, |entry| entry.invalidate(now))),
-            Action::Purge => Purged::removed(self.store.remove(&ids)),
+            Action::Invalidate => {
+                PurgeEffect::invalidated(self.store.change(&ids, |entry| entry.invalidate(now)))
+            }
+            Action::Purge => self.store.remove(&ids),
         };
         if !self.flights.is_empty() {
-            let covered = Covered { action: purge.action, reach, scope, keys };
+            let covered = Covered { action: purge.action, reach, items, keys };
             // New requests do not wait for a response that will not be stored.
             for flight in self.flights.values() {
-                if let Route::Fill(fill) = &flight.route
+                if let Purpose::Fill(fill) = &flight.route
                     && covered.covers_fill(fill)
                 {
                     self.locks.remove(&fill.key);
@@ -79,7 +81,7 @@ impl Edge {
     }
 
     /// What happened to an object since a fetch started; a purge takes precedence over an invalidation.
-    pub(super) fn covering(&self, flight: &Flight, entry: &Entry) -> Option<Action> {
+    pub(super) fn covering(&self, flight: &Flight, entry: &StoredResponse) -> Option<Action> {
         if flight.began < self.forgotten {
             return Some(Action::Purge);
         }
@@ -93,8 +95,8 @@ impl Edge {
 
     /// The keys of files. A key is made from a request with the file's URL and headers; rules for GET do not match its
     /// method, as the vendor's pages warn.
-    fn file_keys(&self, scope: &Scope, environment: Option<&str>) -> Vec<String> {
-        let Scope::Files(files) = scope else { return Vec::new() };
+    fn file_keys(&self, items: &PurgeItems, environment: Option<&str>) -> Vec<String> {
+        let PurgeItems::Files(files) = items else { return Vec::new() };
         let keys = files.iter().filter_map(|file| {
             let url = file.url.split('#').next().unwrap_or_default().trim();
             let uri: Uri = request::encode(url).parse().ok()?;
@@ -122,31 +124,33 @@ impl Edge {
     }
 
     /// With tiers, records the objects that a purge leaves in the lower tier.
-    fn trace(&mut self, scope: &Scope, reach: &Reach, keys: &[String], ids: &[u32]) {
-        match scope {
-            Scope::Everything if *reach == Reach::All => self.expired = HashSet::new(),
-            Scope::Everything => {
+    fn trace(&mut self, items: &PurgeItems, reach: &Reach, keys: &[String], ids: &[u32]) {
+        match items {
+            PurgeItems::Everything if *reach == Reach::All => self.expired = HashSet::new(),
+            PurgeItems::Everything => {
                 for hash in self.store.key_hashes(ids) {
                     self.expired.remove(&hash);
                 }
             }
-            Scope::Files(_) => {
+            PurgeItems::Files(_) => {
                 for key in keys {
                     self.expired.remove(&store::key_hash(key));
                 }
             }
-            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) if self.settings.tiered_cache => {
+            PurgeItems::Tags(_) | PurgeItems::Hosts(_) | PurgeItems::Prefixes(_)
+                if self.settings.tiered_cache =>
+            {
                 let free = MAX_KEYS.saturating_sub(self.expired.len());
                 self.expired.reserve(ids.len().min(free));
                 self.expired.extend(self.store.key_hashes(ids).take(free));
             }
-            Scope::Tags(_) | Scope::Hosts(_) | Scope::Prefixes(_) => {}
+            PurgeItems::Tags(_) | PurgeItems::Hosts(_) | PurgeItems::Prefixes(_) => {}
         }
     }
 }
 
 impl Covered {
-    fn covers(&self, entry: &Entry) -> bool {
+    fn covers(&self, entry: &StoredResponse) -> bool {
         self.covers_parts(&entry.key, entry.environment.as_deref(), entry.place(), &entry.tags)
     }
 
@@ -159,6 +163,6 @@ impl Covered {
 
     fn covers_parts(&self, key: &str, environment: Option<&str>, place: &str, tags: &str) -> bool {
         self.keys.iter().any(|own| own == key)
-            || (self.reach.includes(environment) && entry::is_covered(&self.scope, place, tags))
+            || (self.reach.includes(environment) && entry::is_covered(&self.items, place, tags))
     }
 }

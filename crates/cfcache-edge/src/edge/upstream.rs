@@ -7,7 +7,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, Request};
 
 use crate::answer;
-use crate::entry::Entry;
+use crate::entry::StoredResponse;
 use crate::key;
 use crate::request::Asked;
 use crate::rule::{Effects, VaryAction};
@@ -53,7 +53,7 @@ pub(super) fn conditional<B>(
     asked: &Asked<'_>,
     effects: &Effects,
     ray: u64,
-    stale: Option<&Entry>,
+    stale: Option<&StoredResponse>,
 ) -> Request<()> {
     let mut out = forwarded(request, asked, ray);
     if out.method() == Method::HEAD {

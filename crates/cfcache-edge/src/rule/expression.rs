@@ -45,7 +45,7 @@ enum Node {
     Any(Box<Self>),
     All(Box<Self>),
     Test(Operand, Test),
-    Address(Option<bool>, Vec<Network>),
+    Address(Option<bool>, Vec<AddressRange>),
 }
 
 /// A text value of the request.
@@ -88,7 +88,7 @@ enum Test {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+struct AddressRange {
     first: IpAddr,
     last: IpAddr,
 }
@@ -591,7 +591,7 @@ impl<'a> Parser<'a> {
         Ok(Node::Address(None, networks))
     }
 
-    fn network(&mut self) -> Result<Network, InvalidExpression> {
+    fn network(&mut self) -> Result<AddressRange, InvalidExpression> {
         self.peek();
         let rest = self.rest();
         let is_part = |char: char| char.is_ascii_hexdigit() || matches!(char, '.' | ':' | '/');
@@ -601,8 +601,8 @@ impl<'a> Parser<'a> {
             None => (word, None),
         };
         let network = address.parse().ok().and_then(|address: IpAddr| match bits {
-            None => Some(Network { first: address, last: address }),
-            Some(bits) => Network::new(address, bits.parse().ok()?),
+            None => Some(AddressRange { first: address, last: address }),
+            Some(bits) => AddressRange::new(address, bits.parse().ok()?),
         });
         let Some(network) = network else { return Err(self.expected("an address or a network")) };
         self.at += word.len();
@@ -610,7 +610,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-impl Network {
+impl AddressRange {
     fn new(address: IpAddr, bits: u32) -> Option<Self> {
         match address {
             IpAddr::V4(address) => {
@@ -648,7 +648,7 @@ mod tests {
 
     use super::Expression;
     use crate::request::Asked;
-    use crate::settings::Visitor;
+    use crate::settings::VisitorInfo;
 
     fn matches(text: &str) -> bool {
         let request = Request::get("https://www.Example.com/Blog/a.TXT?x=1&y=2")
@@ -658,7 +658,7 @@ mod tests {
             .header("x-a", "two")
             .body(())
             .unwrap();
-        let visitor = Visitor::new("192.0.2.7".parse().unwrap());
+        let visitor = VisitorInfo::new("192.0.2.7".parse().unwrap());
         let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         expression.matches(&Asked::new(&request, &visitor))
     }

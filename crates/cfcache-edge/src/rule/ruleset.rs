@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::directive::MAX_SECONDS;
 use crate::rule::expression::Expression;
 use crate::rule::{
-    BrowserTtl, Condition, EdgeMode, EdgeTtl, Effects, InvalidRules, KeyTemplate, QueryPart, Reserve, Rule,
-    Rules, Vary, VaryAction,
+    BrowserTtl, CacheRule, CacheRules, EdgeMode, EdgeTtl, Effects, InvalidRules, KeyTemplate, QueryPart,
+    Reserve, RuleCondition, Vary, VaryAction,
 };
 
 /// Headers that a key cannot contain, in addition to those that begin with `cf-`. Source: "Cache keys", 2026.
@@ -49,7 +49,7 @@ const RULESET_FIELDS: [&str; 8] =
 const RULE_FIELDS: [&str; 8] =
     ["id", "version", "description", "last_updated", "ref", "categories", "logging", "position"];
 
-pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
+pub(super) fn parse(json: &str) -> Result<CacheRules, InvalidRules> {
     let value: Value = serde_json::from_str(json)
         .map_err(|error| InvalidRules { place: String::new(), message: format!("not JSON: {error}") })?;
     let list = match value {
@@ -61,7 +61,7 @@ pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
             {
                 object = result;
             }
-            let mut fields = Fields { map: object, place: String::new() };
+            let mut fields = RuleFields { map: object, place: String::new() };
             for name in RULESET_FIELDS {
                 fields.map.remove(name);
             }
@@ -80,7 +80,7 @@ pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
             return Err(found.wrong("a ruleset: an object with `rules`, or a list of rules"));
         }
     };
-    let mut rules = Rules::default();
+    let mut rules = CacheRules::default();
     for rule in list.list()? {
         if let Some(rule) = read_rule(rule, &mut rules.notes)? {
             rules.list.push(rule);
@@ -90,7 +90,7 @@ pub(super) fn parse(json: &str) -> Result<Rules, InvalidRules> {
 }
 
 /// Parses a rule; returns `None` if it is disabled.
-fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<Rule>, InvalidRules> {
+fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<CacheRule>, InvalidRules> {
     let mut fields = rule.fields()?;
     for name in RULE_FIELDS {
         fields.map.remove(name);
@@ -114,10 +114,10 @@ fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<Rule>, I
         return Ok(None);
     }
     notes.append(&mut rule_notes);
-    Ok(Some(Rule { condition: Condition::Expression(expression), effects }))
+    Ok(Some(CacheRule { condition: RuleCondition::Expression(expression), effects }))
 }
 
-fn read_effects(mut fields: Fields, notes: &mut Vec<String>) -> Result<Effects, InvalidRules> {
+fn read_effects(mut fields: RuleFields, notes: &mut Vec<String>) -> Result<Effects, InvalidRules> {
     let mut effects = Effects { is_eligible: fields.flag("cache")?, ..Effects::default() };
     if let Some(ttl) = fields.take("edge_ttl") {
         effects.edge_ttl = Some(Arc::new(read_edge_ttl(ttl.fields()?)?));
@@ -145,7 +145,7 @@ fn read_effects(mut fields: Fields, notes: &mut Vec<String>) -> Result<Effects, 
         effects.reserve = Some(Reserve { is_eligible, min_bytes });
         reserve.end()?;
     }
-    let mut without_effect = |fields: &Fields, name: &str| {
+    let mut without_effect = |fields: &RuleFields, name: &str| {
         notes.push(format!("{}: has no effect here", fields.at(name)));
     };
     for name in ["respect_strong_etags", "origin_error_page_passthru"] {
@@ -172,7 +172,7 @@ fn read_effects(mut fields: Fields, notes: &mut Vec<String>) -> Result<Effects, 
     Ok(effects)
 }
 
-fn read_edge_ttl(mut fields: Fields) -> Result<EdgeTtl, InvalidRules> {
+fn read_edge_ttl(mut fields: RuleFields) -> Result<EdgeTtl, InvalidRules> {
     let mode = fields.need("mode")?.one_of(&["respect_origin", "override_origin", "bypass_by_default"])?;
     let default = fields.take("default");
     let mode = match mode.value {
@@ -222,7 +222,7 @@ fn read_edge_ttl(mut fields: Fields) -> Result<EdgeTtl, InvalidRules> {
     Ok(EdgeTtl { mode, by_status })
 }
 
-fn read_browser_ttl(mut fields: Fields) -> Result<BrowserTtl, InvalidRules> {
+fn read_browser_ttl(mut fields: RuleFields) -> Result<BrowserTtl, InvalidRules> {
     let mode = fields.need("mode")?.one_of(&["respect_origin", "override_origin", "bypass_by_default"])?;
     let default = fields.take("default").map(|default| default.seconds()).transpose()?;
     let ttl = match (mode.value, default) {
@@ -235,7 +235,7 @@ fn read_browser_ttl(mut fields: Fields) -> Result<BrowserTtl, InvalidRules> {
     Ok(ttl)
 }
 
-fn read_key(mut fields: Fields) -> Result<KeyTemplate, InvalidRules> {
+fn read_key(mut fields: RuleFields) -> Result<KeyTemplate, InvalidRules> {
     let mut key = KeyTemplate {
         sorts_query: fields.flag("ignore_query_strings_order")?,
         has_deception_armor: fields.flag("cache_deception_armor")?.unwrap_or_default(),
@@ -292,7 +292,7 @@ fn read_key(mut fields: Fields) -> Result<KeyTemplate, InvalidRules> {
 }
 
 /// Parses `include` or `exclude`: a list of names, `"*"`, or an object with `all` or `list`, as in the SDKs.
-fn read_query(mut fields: Fields) -> Result<Option<QueryPart>, InvalidRules> {
+fn read_query(mut fields: RuleFields) -> Result<Option<QueryPart>, InvalidRules> {
     let mut read = |name: &str| -> Result<Option<Option<Vec<String>>>, InvalidRules> {
         let Some(part) = fields.take(name) else { return Ok(None) };
         let list = match &part.value {
@@ -347,7 +347,7 @@ fn read_key_header(name: At<Value>) -> Result<HeaderName, InvalidRules> {
     Ok(name)
 }
 
-fn read_vary(mut fields: Fields) -> Result<Vary, InvalidRules> {
+fn read_vary(mut fields: RuleFields) -> Result<Vary, InvalidRules> {
     let default = read_vary_action(fields.need("default")?, None)?;
     let mut headers = Vec::new();
     if let Some(list) = fields.take("headers") {
@@ -414,7 +414,7 @@ struct At<T> {
 }
 
 /// The fields of an object that were not read yet.
-struct Fields {
+struct RuleFields {
     map: Map<String, Value>,
     place: String,
 }
@@ -433,9 +433,9 @@ impl<T: core::fmt::Display> At<T> {
 }
 
 impl At<Value> {
-    fn fields(self) -> Result<Fields, InvalidRules> {
+    fn fields(self) -> Result<RuleFields, InvalidRules> {
         match self.value {
-            Value::Object(map) => Ok(Fields { map, place: self.place }),
+            Value::Object(map) => Ok(RuleFields { map, place: self.place }),
             _ => Err(self.wrong("an object")),
         }
     }
@@ -489,7 +489,7 @@ impl At<Value> {
     }
 }
 
-impl Fields {
+impl RuleFields {
     fn at(&self, name: &str) -> String {
         match self.place.as_str() {
             "" => name.to_owned(),

@@ -1,6 +1,6 @@
 //! The headers and bodies of answers.
 
-use cfcache_edge::Visitor;
+use cfcache_edge::VisitorInfo;
 
 use crate::support::{Site, URL, always, begin, request, response};
 
@@ -57,7 +57,7 @@ fn removes_headers_for_the_edge_and_forwards_those_for_other_caches() {
 #[test]
 fn requests_the_whole_object_with_the_visitors_address() {
     let mut site = Site::new(always(&[]));
-    site.visitor = Visitor::new("192.0.2.1".parse().unwrap()).with_country("DE");
+    site.visitor = VisitorInfo::new("192.0.2.1".parse().unwrap()).with_country("DE");
     let headers = &[
         ("if-none-match", "\"a\""),
         ("if-modified-since", "Thu, 01 Jan 2026 00:00:00 GMT"),
@@ -199,6 +199,6 @@ fn lists_objects() {
     let object = site.edge.objects(site.now).next().unwrap();
     assert_eq!((&*object.url, object.age, object.fresh_for), ("https://www.example.com/a.css?b=c", 10, 50));
     assert_eq!((object.size, object.status.as_u16(), object.tags.len()), (4, 200, 2));
-    site.invalidate(cfcache_edge::Scope::Everything);
+    site.invalidate(cfcache_edge::PurgeItems::Everything);
     assert!(site.edge.objects(begin() + std::time::Duration::from_secs(11)).next().unwrap().fresh_for < 0);
 }

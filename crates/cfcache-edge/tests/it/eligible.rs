@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cfcache_edge::{CacheLevel, Rules};
+use cfcache_edge::CacheRules;
+use cfcache_model::endpoint::CacheLevel;
 
 use crate::support::{Site, URL, always, begin, counting, request, rule};
 
@@ -110,7 +111,7 @@ fn rules_decide_about_eligibility_and_bypass() {
 
 #[test]
 fn patterns_make_pages_eligible() {
-    let rules = Rules::default().with_eligible("WWW.example.com/blog/*").unwrap();
+    let rules = CacheRules::default().with_eligible("WWW.example.com/blog/*").unwrap();
     let mut site = Site::new(always(&[])).with(|settings| settings.rules = rules);
     let cases = [
         ("https://www.example.com/blog/", "MISS"),
@@ -123,7 +124,7 @@ fn patterns_make_pages_eligible() {
         assert_eq!(site.get(url).cache(), expected, "{url}");
     }
     for pattern in ["https://a/b", "/blog/*", "a/b?c", "a/**"] {
-        let error = Rules::default().with_eligible(pattern).unwrap_err().to_string();
+        let error = CacheRules::default().with_eligible(pattern).unwrap_err().to_string();
         assert!(error.starts_with(&format!("`{pattern}` is not of the form `HOST/PATH*`: ")), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Cache keys: which requests share an object.
 
-use cfcache_edge::Visitor;
+use cfcache_edge::VisitorInfo;
 
 use crate::support::{Site, URL, always, begin, rule};
 
@@ -103,7 +103,7 @@ fn key_by_rule(parameters: &str, url: &str, headers: &[(&str, &str)]) -> String 
     let parameters = format!(r#"{{"cache":true,"cache_key":{parameters}}}"#);
     let mut site = Site::new(always(&[])).with(|settings| settings.rules = rule(&parameters));
     let address = "192.0.2.1".parse().unwrap();
-    site.visitor = Visitor::new(address).with_country("de");
+    site.visitor = VisitorInfo::new(address).with_country("de");
     key(&mut site, url, headers).split_once("https://").unwrap().1.to_owned()
 }
 

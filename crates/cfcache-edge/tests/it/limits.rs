@@ -1,7 +1,7 @@
 //! Bodies above the size limit, and a full cache.
 
 use bytes::Bytes;
-use cfcache_edge::{Collector, Failure, Next, Scope, Step, Visitor};
+use cfcache_edge::{BodyCollector, OriginFailure, PurgeItems, RequestStep, ResponseStep, VisitorInfo};
 use cfcache_model::Plan;
 use http::Response;
 
@@ -10,12 +10,13 @@ use crate::support::{Site, URL, always, request, response};
 #[test]
 fn forwards_bodies_with_an_announced_length_above_the_limit() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
-    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    let RequestStep::Fetch(fetch) =
+        site.edge.request(site.now, &request("GET", URL, &[]), &VisitorInfo::default())
     else {
         panic!("nothing is stored")
     };
     let head = response(200, &[("content-length", "11")], "").map(drop);
-    let Next::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
+    let ResponseStep::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
         panic!("it is too large")
     };
     assert_eq!(answer.headers()["cf-cache-status"], "BYPASS");
@@ -26,16 +27,17 @@ fn forwards_bodies_with_an_announced_length_above_the_limit() {
 #[test]
 fn forwards_bodies_that_grow_above_the_limit() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_object = 10);
-    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    let RequestStep::Fetch(fetch) =
+        site.edge.request(site.now, &request("GET", URL, &[]), &VisitorInfo::default())
     else {
         panic!("nothing is stored")
     };
-    let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+    let ResponseStep::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
         panic!("its size is not known")
     };
     assert_eq!(keep.limit, 10);
     assert_eq!(keep.pass.unwrap().headers()["cf-cache-status"], "MISS");
-    let mut collector = Collector::new(keep.limit);
+    let mut collector = BodyCollector::new(keep.limit);
     assert!(collector.push(Bytes::from_static(b"0123456789")).is_ok());
     assert!(collector.push(Bytes::from_static(b"0")).is_err());
     assert_eq!(collector.into_pieces().len(), 1);
@@ -56,10 +58,10 @@ fn forwards_an_answer_while_storing_it_only_if_complete() {
     for (method, header, expected) in cases {
         let mut site = Site::new(always(&[]));
         let request = request(method, URL, &[header]);
-        let Step::Fetch(fetch) = site.edge.request(site.now, &request, &Visitor::default()) else {
+        let RequestStep::Fetch(fetch) = site.edge.request(site.now, &request, &VisitorInfo::default()) else {
             panic!("nothing is stored")
         };
-        let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+        let ResponseStep::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
             panic!("it is to be stored")
         };
         assert_eq!(keep.pass.is_some(), expected, "{method} {header:?}");
@@ -68,7 +70,7 @@ fn forwards_an_answer_while_storing_it_only_if_complete() {
 
 #[test]
 fn collected_bodies_use_only_their_size() {
-    let mut collector = Collector::new(100);
+    let mut collector = BodyCollector::new(100);
     for piece in [&b"one"[..], b"", b"two"] {
         collector.push(Bytes::copy_from_slice(piece)).unwrap();
     }
@@ -93,7 +95,7 @@ fn a_full_cache_stores_nothing_and_evicts_nothing() {
     }
     assert!(site.edge.memory() <= 35_000);
     // There is space again after a purge.
-    site.purge(Scope::Everything);
+    site.purge(PurgeItems::Everything);
     assert_eq!(site.get(&url(5)).cache(), "MISS");
     assert_eq!(site.get(&url(5)).cache(), "HIT");
 }
@@ -113,12 +115,13 @@ fn a_full_cache_allows_replacing_an_object() {
 #[test]
 fn a_full_cache_refuses_bodies_by_their_announced_length() {
     let mut site = Site::new(always(&[])).with(|settings| settings.max_memory = 100);
-    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    let RequestStep::Fetch(fetch) =
+        site.edge.request(site.now, &request("GET", URL, &[]), &VisitorInfo::default())
     else {
         panic!("nothing is stored")
     };
     let head = response(200, &[("content-length", "101")], "").map(drop);
-    let Next::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
+    let ResponseStep::Pass(answer) = site.edge.answered(site.now, fetch.ticket, head) else {
         panic!("it does not fit")
     };
     assert!(answer.headers()["x-cfcache-edge"].to_str().unwrap().starts_with("bypass; memory limit"));
@@ -127,14 +130,15 @@ fn a_full_cache_refuses_bodies_by_their_announced_length() {
 #[test]
 fn does_not_store_an_incomplete_body() {
     let mut site = Site::new(always(&[]));
-    let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+    let RequestStep::Fetch(fetch) =
+        site.edge.request(site.now, &request("GET", URL, &[]), &VisitorInfo::default())
     else {
         panic!("nothing is stored")
     };
-    let Next::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
+    let ResponseStep::Keep(keep) = site.edge.answered(site.now, fetch.ticket, Response::new(())) else {
         panic!("it is to be stored")
     };
-    assert_eq!(site.edge.failed(site.now, keep.ticket, Failure::Closed).status(), 520);
+    assert_eq!(site.edge.failed(site.now, keep.ticket, OriginFailure::Closed).status(), 520);
     assert_eq!(site.get(URL).cache(), "MISS");
 }
 
@@ -177,12 +181,13 @@ fn the_plan_limits_the_size_of_objects() {
             settings.max_object = u64::MAX;
             settings.max_memory = u64::MAX;
         });
-        let Step::Fetch(fetch) = site.edge.request(site.now, &request("GET", URL, &[]), &Visitor::default())
+        let RequestStep::Fetch(fetch) =
+            site.edge.request(site.now, &request("GET", URL, &[]), &VisitorInfo::default())
         else {
             panic!("nothing is stored")
         };
         let head = response(200, &[("content-length", length)], "").map(drop);
-        matches!(site.edge.answered(site.now, fetch.ticket, head), Next::Keep(_))
+        matches!(site.edge.answered(site.now, fetch.ticket, head), ResponseStep::Keep(_))
     };
     assert_eq!([is_kept(Plan::Free, "536870912"), is_kept(Plan::Free, "536870913")], [true, false]);
     assert_eq!(

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use cfcache_edge::{Edge, Failure, Fetch, File, Purge, Scope, Settings, Step, Visitor};
+use cfcache_edge::{
+    CacheSettings, Edge, Fetch, OriginFailure, Purge, PurgeFile, PurgeItems, RequestStep, VisitorInfo,
+};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
@@ -30,7 +32,7 @@ enum Event {
     /// The content of a page changes.
     Change(usize),
     Purge {
-        scope: Scope,
+        items: PurgeItems,
         action: Action,
         environment: bool,
     },
@@ -48,24 +50,24 @@ fn page_url(page: usize) -> String {
     format!("https://{}{}", HOSTS[page % 2], PATHS[page / 2])
 }
 
-fn scopes() -> impl Strategy<Value = Scope> {
+fn item_lists() -> impl Strategy<Value = PurgeItems> {
     prop_oneof![
-        Just(Scope::Everything),
+        Just(PurgeItems::Everything),
         prop::collection::vec((0..8usize, any::<bool>()), 1..3).prop_map(|pages| {
             let file = |(page, with_origin)| {
-                let file = File::new(page_url(page));
+                let file = PurgeFile::new(page_url(page));
                 if with_origin { file.with_header("Origin", "https://o") } else { file }
             };
-            Scope::Files(pages.into_iter().map(file).collect())
+            PurgeItems::Files(pages.into_iter().map(file).collect())
         }),
         prop::sample::subsequence(&TAGS[..], 1..3)
-            .prop_map(|tags| Scope::Tags(tags.into_iter().map(str::to_uppercase).collect())),
-        prop::sample::select(&HOSTS[..]).prop_map(|host| Scope::Hosts(vec![host.to_owned()])),
+            .prop_map(|tags| PurgeItems::Tags(tags.into_iter().map(str::to_uppercase).collect())),
+        prop::sample::select(&HOSTS[..]).prop_map(|host| PurgeItems::Hosts(vec![host.to_owned()])),
         (
             prop::sample::select(&HOSTS[..]),
             prop::sample::select(&["", "/", "/x", "/x/", "/xy", "/x/1.css"][..])
         )
-            .prop_map(|(host, path)| Scope::Prefixes(vec![format!("{host}{path}")])),
+            .prop_map(|(host, path)| PurgeItems::Prefixes(vec![format!("{host}{path}")])),
     ]
 }
 
@@ -77,24 +79,24 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(|(page, with_origin, answered)| Event::Request { page, with_origin, answered }),
         3 => reply.prop_map(Event::Answer),
         3 => (0..8usize).prop_map(Event::Change),
-        2 => (scopes(), action, prop::bool::weighted(0.1))
-            .prop_map(|(scope, action, environment)| Event::Purge { scope, action, environment }),
+        2 => (item_lists(), action, prop::bool::weighted(0.1))
+            .prop_map(|(items, action, environment)| Event::Purge { items, action, environment }),
         1 => (0..20u64).prop_map(Event::Wait),
     ]
 }
 
 /// Returns whether a purge covers a page, implemented only from the documentation.
-fn covers(scope: &Scope, page: usize, with_origin: bool) -> bool {
+fn covers(items: &PurgeItems, page: usize, with_origin: bool) -> bool {
     let url = page_url(page);
     let host_and_path = url.strip_prefix("https://").unwrap().split('?').next().unwrap();
-    match scope {
-        Scope::Everything => true,
-        Scope::Files(files) => {
+    match items {
+        PurgeItems::Everything => true,
+        PurgeItems::Files(files) => {
             files.iter().any(|file| file.url == url && file.headers.is_empty() != with_origin)
         }
-        Scope::Tags(tags) => tags.iter().any(|tag| tag.to_lowercase() == TAGS[page % TAGS.len()]),
-        Scope::Hosts(hosts) => hosts.iter().any(|host| *host == HOSTS[page % 2]),
-        Scope::Prefixes(prefixes) => prefixes.iter().any(|prefix| {
+        PurgeItems::Tags(tags) => tags.iter().any(|tag| tag.to_lowercase() == TAGS[page % TAGS.len()]),
+        PurgeItems::Hosts(hosts) => hosts.iter().any(|host| *host == HOSTS[page % 2]),
+        PurgeItems::Prefixes(prefixes) => prefixes.iter().any(|prefix| {
             let directory = format!("{}/", prefix.trim_end_matches('/'));
             host_and_path == prefix || host_and_path.starts_with(&directory)
         }),
@@ -121,15 +123,15 @@ impl TestOrigin {
         if with_origin {
             request.headers_mut().insert("origin", HeaderValue::from_static("https://o"));
         }
-        let fetch = match self.edge.request(self.now, &request, &Visitor::default()) {
-            Step::Answer { response, refresh } => {
+        let fetch = match self.edge.request(self.now, &request, &VisitorInfo::default()) {
+            RequestStep::Answer { response, refresh } => {
                 self.check(page, with_origin, &response, 0)?;
                 let Some(fetch) = refresh else { return Ok(()) };
                 self.begin(fetch, page, with_origin, true);
                 return Ok(());
             }
-            Step::Fetch(fetch) => fetch,
-            Step::Wait(fill, _) => {
+            RequestStep::Fetch(fetch) => fetch,
+            RequestStep::Wait(fill, _) => {
                 let known = self.under_way.iter().any(|(fetch, ..)| fetch.ticket.id() == fill);
                 prop_assert!(known, "waits for a fill that is not under way");
                 return Ok(());
@@ -161,7 +163,7 @@ impl TestOrigin {
             .header("cache-tag", TAGS[page % TAGS.len()])
             .header("cache-control", "max-age=10, stale-while-revalidate=5, stale-if-error=30");
         let answer = match reply {
-            Reply::Fails => Err(Failure::Closed),
+            Reply::Fails => Err(OriginFailure::Closed),
             Reply::ServerError => Ok(answer.status(503).body(Bytes::from_static(b"error")).unwrap()),
             Reply::Full if is_current => Ok(answer.status(304).body(Bytes::new()).unwrap()),
             Reply::Full => Ok(answer.body(Bytes::from(version.to_string())).unwrap()),
@@ -200,9 +202,9 @@ impl TestOrigin {
         Ok(())
     }
 
-    fn purge(&mut self, scope: &Scope, action: Action, environment: bool) -> Result<(), TestCaseError> {
+    fn purge(&mut self, items: &PurgeItems, action: Action, environment: bool) -> Result<(), TestCaseError> {
         let id = environment.then(|| "other".to_owned());
-        let purge = Purge::new(scope.clone()).with_action(action).with_environment(id);
+        let purge = Purge::new(items.clone()).with_action(action).with_environment(id);
         let before = self.edge.len();
         let purged = self.edge.purge(self.now, &purge);
         prop_assert!(purged.objects <= before);
@@ -214,7 +216,7 @@ impl TestOrigin {
             prop_assert_eq!(self.edge.len(), before - purged.objects);
             for page in 0..8 {
                 for with_origin in [false, true] {
-                    if covers(scope, page, with_origin) {
+                    if covers(items, page, with_origin) {
                         self.oldest.insert((page, with_origin), self.versions[page]);
                     }
                 }
@@ -223,9 +225,9 @@ impl TestOrigin {
         // The remaining objects are not covered by the purge.
         for object in self.edge.objects(self.now) {
             let page = (0..8).find(|page| page_url(*page) == object.url).unwrap();
-            let is_covered = covers(scope, page, object.key.contains("https%3A//o"));
+            let is_covered = covers(items, page, object.key.contains("https%3A//o"));
             let is_gone_or_stale = action == Action::Invalidate && object.fresh_for < 0;
-            prop_assert!(!is_covered || is_gone_or_stale, "{} is left after {scope:?}", object.key);
+            prop_assert!(!is_covered || is_gone_or_stale, "{} is left after {items:?}", object.key);
         }
         Ok(())
     }
@@ -237,7 +239,7 @@ proptest! {
         list in prop::collection::vec(events(), 1..60),
         tiered in any::<bool>(),
     ) {
-        let mut settings = Settings::new("example.com");
+        let mut settings = CacheSettings::new("example.com");
         settings.tiered_cache = tiered;
         settings.plan = Plan::Pro;
         let mut world = TestOrigin {
@@ -252,7 +254,7 @@ proptest! {
                 Event::Request { page, with_origin, answered } => world.request(page, with_origin, answered)?,
                 Event::Answer(reply) => world.answer(0, reply)?,
                 Event::Change(page) => world.versions[page] += 1,
-                Event::Purge { scope, action, environment } => world.purge(&scope, action, environment)?,
+                Event::Purge { items, action, environment } => world.purge(&items, action, environment)?,
                 Event::Wait(time) => world.now += seconds(time),
             }
         }
@@ -260,7 +262,7 @@ proptest! {
         while !world.under_way.is_empty() {
             world.answer(0, Reply::Full)?;
         }
-        drop(world.edge.purge(world.now, &Purge::new(Scope::Everything)));
+        drop(world.edge.purge(world.now, &Purge::new(PurgeItems::Everything)));
         prop_assert_eq!((world.edge.len(), world.edge.memory()), (0, 0));
     }
 
@@ -275,7 +277,7 @@ proptest! {
         with_rule in any::<bool>(),
     ) {
         let path: String = path.chars().filter(|char| !" \"#<>\\^`{|}".contains(*char)).collect();
-        let mut settings = Settings::new("example.com");
+        let mut settings = CacheSettings::new("example.com");
         settings.plan = plan;
         settings.variants.insert("jpg".to_owned(), vec!["image/webp".to_owned()]);
         if with_rule {
@@ -287,8 +289,8 @@ proptest! {
         let mut now = begin();
         for method in [Method::GET, Method::GET, Method::HEAD, Method::GET] {
             *request.method_mut() = method;
-            match edge.request(now, &request, &Visitor::default()) {
-                Step::Fetch(fetch) => {
+            match edge.request(now, &request, &VisitorInfo::default()) {
+                RequestStep::Fetch(fetch) => {
                     let mut response = Response::new(Bytes::from(body.clone()));
                     *response.status_mut() = code.try_into().unwrap();
                     response.headers_mut().extend(response_headers.clone());
@@ -296,7 +298,7 @@ proptest! {
                     prop_assert!(answer.headers().contains_key("cf-cache-status"));
                     prop_assert!(!answer.headers().contains_key("cache-tag"));
                 }
-                Step::Answer { response, .. } => {
+                RequestStep::Answer { response, .. } => {
                     prop_assert!(response.headers().contains_key("x-cfcache-edge"));
                 }
                 other => panic!("{other:?}"),

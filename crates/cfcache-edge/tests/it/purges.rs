@@ -1,13 +1,13 @@
 //! The objects that a purge removes.
 
-use cfcache_edge::{Environment, Expression, File, Purge, Rules, Scope};
+use cfcache_edge::{CacheEnvironment, CacheRules, Expression, Purge, PurgeFile, PurgeItems};
 
 use crate::support::{
     Origin, Site, URL, always, begin, counting, files, hosts, prefixes, response, rule, tags,
 };
 
-fn purge_environment(site: &mut Site, scope: Scope, id: &str) -> usize {
-    site.edge.purge(begin(), &Purge::new(scope).with_environment(Some(id.to_owned()))).objects
+fn purge_environment(site: &mut Site, items: PurgeItems, id: &str) -> usize {
+    site.edge.purge(begin(), &Purge::new(items).with_environment(Some(id.to_owned()))).objects
 }
 
 /// An origin that tags each response with its path.
@@ -24,8 +24,8 @@ fn each_kind_of_purge_removes_its_targets() {
         "https://example.com/a.css",
         "https://www.example.com/a/one.css",
     ];
-    let cases: &[(Scope, &[usize])] = &[
-        (Scope::Everything, &[0, 1, 2, 3, 4]),
+    let cases: &[(PurgeItems, &[usize])] = &[
+        (PurgeItems::Everything, &[0, 1, 2, 3, 4]),
         (files(&["https://example.com/a/one.css"]), &[0]),
         (files(&["http://EXAMPLE.com/a/one.css#part", "https://example.com/a/one.css?x=1"]), &[0, 1]),
         (files(&["https://example.com/A/one.css", "example.com/a.css", "https://", "\u{0}"]), &[]),
@@ -41,36 +41,36 @@ fn each_kind_of_purge_removes_its_targets() {
         (prefixes(&["www.example.com/", "example.com/a.css"]), &[3, 4]),
         (prefixes(&["example.com/on", "/a", "https://example.com/a"]), &[]),
     ];
-    for (scope, expected) in cases {
+    for (items, expected) in cases {
         let mut site = Site::new(tagging());
         for url in all {
             site.get(url);
         }
-        assert_eq!(site.purge(scope.clone()).objects, expected.len(), "{scope:?}");
+        assert_eq!(site.purge(items.clone()).objects, expected.len(), "{items:?}");
         for (index, url) in all.iter().enumerate() {
             let status = if expected.contains(&index) { "MISS" } else { "HIT" };
-            assert_eq!(site.get(url).cache(), status, "{url} after {scope:?}");
+            assert_eq!(site.get(url).cache(), status, "{url} after {items:?}");
         }
         // Objects that were fetched again can be purged again, and everything can be purged.
         assert_eq!(site.edge.len(), all.len());
-        assert_eq!(site.purge(Scope::Everything).objects, all.len());
+        assert_eq!(site.purge(PurgeItems::Everything).objects, all.len());
         assert_eq!((site.edge.len(), site.edge.memory()), (0, 0));
     }
 }
 
 #[test]
 fn duplicate_targets_count_once() {
-    let scopes = [
+    let item_lists = [
         files(&[URL, URL, "http://www.example.com/css/styles.css"]),
         tags(&["t", "T", "u"]),
         hosts(&["www.example.com", "WWW.example.com"]),
         prefixes(&["www.example.com", "www.example.com/css"]),
     ];
-    for scope in scopes {
+    for items in item_lists {
         let mut site = Site::new(always(&[("cache-tag", "t,u,t")]));
         site.get(URL);
-        assert_eq!(site.invalidate(scope.clone()).objects, 1, "{scope:?}");
-        assert_eq!(site.purge(scope.clone()).objects, 1, "{scope:?}");
+        assert_eq!(site.invalidate(items.clone()).objects, 1, "{items:?}");
+        assert_eq!(site.purge(items.clone()).objects, 1, "{items:?}");
     }
 }
 
@@ -78,7 +78,7 @@ fn duplicate_targets_count_once() {
 fn a_purge_returns_the_removed_objects() {
     let mut site = Site::new(always(&[]));
     site.get(URL);
-    let purged = site.purge(Scope::Everything);
+    let purged = site.purge(PurgeItems::Everything);
     assert_eq!(purged.urls().collect::<Vec<_>>(), [URL]);
 }
 
@@ -113,8 +113,8 @@ fn headers_of_a_file_select_its_key() {
     let other = ("origin", "https://other.example");
     site.get(URL);
     site.get_with(URL, &[other]);
-    let file = File::new(URL).with_header("Origin", other.1);
-    assert_eq!(site.purge(Scope::Files(vec![file])).objects, 1);
+    let file = PurgeFile::new(URL).with_header("Origin", other.1);
+    assert_eq!(site.purge(PurgeItems::Files(vec![file])).objects, 1);
     assert_eq!(site.get(URL).cache(), "HIT");
     assert_eq!(site.get_with(URL, &[other]).cache(), "MISS");
     // Without the header, the object without it is purged.
@@ -130,7 +130,7 @@ fn purges_custom_keys_with_the_documented_headers() {
             "header":{"include":["x-a"]},"query_string":{"include":["page"]}}}}"#,
     );
     let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X)";
-    site.visitor = cfcache_edge::Visitor::new("192.0.2.1".parse().unwrap()).with_country("ES");
+    site.visitor = cfcache_edge::VisitorInfo::new("192.0.2.1".parse().unwrap()).with_country("ES");
     let url = "https://example.com/page?utm=1&page=2";
     let headers = &[
         ("user-agent", phone),
@@ -139,7 +139,7 @@ fn purges_custom_keys_with_the_documented_headers() {
         ("x-a", "1"),
     ];
     site.get_with(url, headers);
-    let file = || File::new("https://example.com/page?page=2");
+    let file = || PurgeFile::new("https://example.com/page?page=2");
     let full = || {
         file()
             .with_header("CF-Device-Type", "mobile")
@@ -149,8 +149,8 @@ fn purges_custom_keys_with_the_documented_headers() {
             .with_header("X-A", "1")
     };
     // A missing header counts as empty.
-    assert_eq!(site.purge(Scope::Files(vec![file()])).objects, 0);
-    assert_eq!(site.purge(Scope::Files(vec![full()])).objects, 1);
+    assert_eq!(site.purge(PurgeItems::Files(vec![file()])).objects, 0);
+    assert_eq!(site.purge(PurgeItems::Files(vec![full()])).objects, 1);
     assert_eq!(site.get_with(url, headers).cache(), "MISS");
     // Purges by prefix and host do not depend on the key.
     assert_eq!(site.purge(prefixes(&["example.com/page"])).objects, 1);
@@ -165,7 +165,7 @@ fn a_rule_for_get_does_not_match_a_purge() {
         )
     };
     let purged = |expression: &str| {
-        let rules = Rules::parse(&json(expression)).unwrap();
+        let rules = CacheRules::parse(&json(expression)).unwrap();
         let mut site = Site::new(always(&[])).with(|settings| settings.rules = rules);
         site.get("https://example.com/a?1");
         site.purge(files(&["https://example.com/a?1"])).objects
@@ -185,34 +185,34 @@ fn non_ascii_urls_are_one_object_in_both_forms() {
 
 #[test]
 fn with_tiered_cache_purges_by_tag_host_and_prefix_give_expired() {
-    let scopes = [tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com/css"])];
-    for scope in scopes {
+    let item_lists = [tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com/css"])];
+    for items in item_lists {
         let mut site = Site::new(counting(&[("cache-tag", "t"), ("etag", "\"a\"")]));
         site.edge.settings_mut().tiered_cache = true;
         site.get(URL);
-        assert_eq!(site.purge(scope.clone()).objects, 1);
-        assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"], "{scope:?}");
+        assert_eq!(site.purge(items.clone()).objects, 1);
+        assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"], "{items:?}");
         // The trace of the purge disappears with the new copy.
         site.edge.settings_mut().tiered_cache = false;
-        site.purge(scope.clone());
-        assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}");
+        site.purge(items.clone());
+        assert_eq!(site.get(URL).cache(), "MISS", "{items:?}");
         site.edge.settings_mut().tiered_cache = true;
         // It is a new copy, and the old one was not revalidated.
         assert!(!site.asked.last().unwrap().headers().contains_key("if-none-match"));
-        for removing in [Scope::Everything, files(&[URL])] {
-            site.purge(scope.clone());
+        for removing in [PurgeItems::Everything, files(&[URL])] {
+            site.purge(items.clone());
             site.purge(removing.clone());
-            assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}, then {removing:?}");
+            assert_eq!(site.get(URL).cache(), "MISS", "{items:?}, then {removing:?}");
         }
         site.edge.settings_mut().tiered_cache = false;
-        site.purge(scope.clone());
-        assert_eq!(site.get(URL).cache(), "MISS", "{scope:?}");
+        site.purge(items.clone());
+        assert_eq!(site.get(URL).cache(), "MISS", "{items:?}");
     }
 }
 
 #[test]
 fn environments_have_separate_caches() {
-    let environment = |id, expression| Environment::new(id, Expression::parse(expression).unwrap());
+    let environment = |id, expression| CacheEnvironment::new(id, Expression::parse(expression).unwrap());
     let site = || {
         let mut site = Site::new(always(&[("cache-tag", "t")]));
         site.edge.settings_mut().environments = vec![
@@ -225,9 +225,9 @@ fn environments_have_separate_caches() {
     let statuses = |site: &mut Site| {
         let production = site.get(URL).cache().to_owned();
         let staging = site.get_with(URL, &[("cookie", "cf_env=staging")]).cache().to_owned();
-        site.visitor = cfcache_edge::Visitor::new("192.0.2.9".parse().unwrap());
+        site.visitor = cfcache_edge::VisitorInfo::new("192.0.2.9".parse().unwrap());
         let development = site.get(URL).cache().to_owned();
-        site.visitor = cfcache_edge::Visitor::default();
+        site.visitor = cfcache_edge::VisitorInfo::default();
         [production, staging, development]
     };
     let (hit, miss) = ("HIT", "MISS");
@@ -237,23 +237,23 @@ fn environments_have_separate_caches() {
     let listed: Vec<_> = filled.edge.objects(begin()).map(|object| object.environment).collect();
     assert_eq!(listed, [None, Some("staging".to_owned()), Some("development".to_owned())]);
 
-    for scope in [files(&[URL]), tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com"])] {
+    for items in [files(&[URL]), tags(&["t"]), hosts(&["www.example.com"]), prefixes(&["www.example.com"])] {
         let mut site = site();
         statuses(&mut site);
-        assert_eq!(purge_environment(&mut site, scope.clone(), "staging"), 1, "{scope:?}");
-        assert_eq!(statuses(&mut site), [hit, miss, hit], "{scope:?}");
-        assert_eq!(site.purge(scope.clone()).objects, 1, "{scope:?}");
-        assert_eq!(statuses(&mut site), [miss, hit, hit], "{scope:?}");
-        assert_eq!(purge_environment(&mut site, scope.clone(), "production"), 1, "{scope:?}");
-        assert_eq!(statuses(&mut site), [miss, hit, hit], "{scope:?}");
-        assert_eq!(purge_environment(&mut site, scope, "unknown"), 0);
+        assert_eq!(purge_environment(&mut site, items.clone(), "staging"), 1, "{items:?}");
+        assert_eq!(statuses(&mut site), [hit, miss, hit], "{items:?}");
+        assert_eq!(site.purge(items.clone()).objects, 1, "{items:?}");
+        assert_eq!(statuses(&mut site), [miss, hit, hit], "{items:?}");
+        assert_eq!(purge_environment(&mut site, items.clone(), "production"), 1, "{items:?}");
+        assert_eq!(statuses(&mut site), [miss, hit, hit], "{items:?}");
+        assert_eq!(purge_environment(&mut site, items, "unknown"), 0);
     }
-    assert_eq!(purge_environment(&mut filled, Scope::Everything, "development"), 1);
+    assert_eq!(purge_environment(&mut filled, PurgeItems::Everything, "development"), 1);
     assert_eq!(statuses(&mut filled), [hit, hit, miss]);
     // The id of production purges everything in production; without an id, everything in all environments is purged.
-    assert_eq!(purge_environment(&mut filled, Scope::Everything, "production"), 1);
+    assert_eq!(purge_environment(&mut filled, PurgeItems::Everything, "production"), 1);
     assert_eq!(statuses(&mut filled), [miss, hit, hit]);
-    assert_eq!(filled.purge(Scope::Everything).objects, 3);
+    assert_eq!(filled.purge(PurgeItems::Everything).objects, 3);
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn large_purges_remove_the_same_objects_as_small_ones() {
             _ => "HIT",
         });
         assert_eq!(site.edge.memory(), memory);
-        assert_eq!(site.purge(Scope::Everything).objects, all);
+        assert_eq!(site.purge(PurgeItems::Everything).objects, all);
         statuses(&mut site, &|_| "MISS");
     }
 }

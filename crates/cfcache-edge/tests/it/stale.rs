@@ -1,6 +1,6 @@
 //! Objects that are no longer fresh.
 
-use cfcache_edge::{Failure, Scope};
+use cfcache_edge::{OriginFailure, PurgeItems};
 use cfcache_model::Plan;
 
 use crate::support::{Site, URL, counting, response, script, seconds, tags};
@@ -135,7 +135,7 @@ const FOREVER: u64 = 1_000_000_000;
 fn serves_stale_objects_within_their_windows() {
     for &(directives, below, enterprise) in WINDOWS {
         for (plan, (updating, on_error)) in [(Plan::Free, below), (Plan::Enterprise, enterprise)] {
-            let after = |waited: u64, answer: Result<_, Failure>| {
+            let after = |waited: u64, answer: Result<_, OriginFailure>| {
                 let first = Ok(response(200, &[("cache-control", directives)], "one"));
                 let mut site = Site::new(script(vec![first, answer])).with_plan(plan);
                 site.get(URL);
@@ -151,7 +151,7 @@ fn serves_stale_objects_within_their_windows() {
                 assert_eq!(after(updating, two()), while_updating, "{shown}");
             }
             assert_eq!(after(updating + 1, two()), ("EXPIRED".to_owned(), "two".to_owned()), "{shown}");
-            let down = || Err(Failure::Refused);
+            let down = || Err(OriginFailure::Refused);
             let stale = ("STALE".to_owned(), "one".to_owned());
             if on_error > updating {
                 assert_eq!(after(updating + 1, down()), stale, "{shown}");
@@ -206,7 +206,7 @@ fn drops_a_malformed_etag_of_a_304() {
 fn always_online_ignores_the_stale_directives() {
     let directives = "max-age=5, stale-while-revalidate=10, stale-if-error=0";
     let first = || Ok(response(200, &[("cache-control", directives)], "one"));
-    let mut site = Site::new(script(vec![first(), Err(Failure::Timeout)]));
+    let mut site = Site::new(script(vec![first(), Err(OriginFailure::Timeout)]));
     site.edge.settings_mut().always_online = true;
     site.get(URL);
     site.wait(6);
@@ -237,11 +237,11 @@ fn updating_refreshes_once_and_then_is_a_hit() {
 #[test]
 fn failures_have_their_status() {
     let cases = [
-        (Failure::Closed, 520),
-        (Failure::Refused, 521),
-        (Failure::ConnectTimeout, 522),
-        (Failure::Unreachable, 523),
-        (Failure::Timeout, 524),
+        (OriginFailure::Closed, 520),
+        (OriginFailure::Refused, 521),
+        (OriginFailure::ConnectTimeout, 522),
+        (OriginFailure::Unreachable, 523),
+        (OriginFailure::Timeout, 524),
     ];
     for (failure, code) in cases {
         let mut site = Site::new(Box::new(move |_| Err(failure)));
@@ -257,7 +257,7 @@ fn removes_objects_that_the_origin_no_longer_allows_to_store() {
     let mut site = Site::new(script(vec![
         Ok(response(200, &[FIVE], "one")),
         Ok(response(200, &[("cache-control", "private")], "two")),
-        Err(Failure::Refused),
+        Err(OriginFailure::Refused),
     ]));
     site.get(URL);
     site.wait(6);
@@ -270,21 +270,21 @@ fn invalidated_objects_are_revalidated() {
     let unchanged = || vec![Ok(response(200, &[ETAG], "one")), Ok(response(304, &[], ""))];
     let mut site = Site::new(script(unchanged()));
     site.get(URL);
-    assert_eq!(site.invalidate(Scope::Everything).objects, 1);
+    assert_eq!(site.invalidate(PurgeItems::Everything).objects, 1);
     assert_eq!(site.statuses(URL, 2), ["REVALIDATED", "HIT"]);
     // A new version.
     let mut site = Site::new(counting(&[ETAG]));
     site.get(URL);
-    site.invalidate(Scope::Everything);
+    site.invalidate(PurgeItems::Everything);
     assert_eq!(site.statuses(URL, 2), ["EXPIRED", "HIT"]);
     // The origin fails: an invalidated object may be served, unlike a purged one.
-    let mut site = Site::new(script(vec![Ok(response(200, &[], "one")), Err(Failure::Closed)]));
+    let mut site = Site::new(script(vec![Ok(response(200, &[], "one")), Err(OriginFailure::Closed)]));
     site.get(URL);
-    site.invalidate(Scope::Everything);
+    site.invalidate(PurgeItems::Everything);
     assert_eq!(site.get(URL).cache(), "STALE");
     // The object is missing.
     let mut site = Site::new(counting(&[]));
-    assert_eq!(site.invalidate(Scope::Everything).objects, 0);
+    assert_eq!(site.invalidate(PurgeItems::Everything).objects, 0);
     assert_eq!(site.get(URL).cache(), "MISS");
 }
 
@@ -299,7 +299,7 @@ fn an_invalidation_starts_the_stale_windows_but_never_extends_them() {
     for (waited, expected) in [(0, "UPDATING"), (9, "UPDATING"), (11, "EXPIRED")] {
         let mut site = site();
         site.wait(50);
-        site.invalidate(Scope::Everything);
+        site.invalidate(PurgeItems::Everything);
         site.now += seconds(waited);
         assert_eq!(site.get(URL).cache(), expected, "{waited}");
     }
@@ -307,7 +307,7 @@ fn an_invalidation_starts_the_stale_windows_but_never_extends_them() {
     for (waited, expected) in [(4, "UPDATING"), (6, "EXPIRED")] {
         let mut site = site();
         site.wait(105);
-        site.invalidate(Scope::Everything);
+        site.invalidate(PurgeItems::Everything);
         site.now += seconds(waited);
         assert_eq!(site.get(URL).cache(), expected, "{waited}");
     }
@@ -317,11 +317,11 @@ fn an_invalidation_starts_the_stale_windows_but_never_extends_them() {
 fn purged_objects_are_never_served_stale() {
     let mut site = Site::new(script(vec![
         Ok(response(200, &[ETAG], "one")),
-        Err(Failure::Refused),
+        Err(OriginFailure::Refused),
         Ok(response(500, &[], "broken")),
     ]));
     site.get(URL);
-    site.purge(Scope::Everything);
+    site.purge(PurgeItems::Everything);
     assert_eq!(site.get(URL).code, 521);
     assert!(!site.asked.last().unwrap().headers().contains_key("if-none-match"));
     assert_eq!(site.get(URL).body, "broken");

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use cfcache_edge::{Edge, Failure, Fetch, File, Purge, Purged, Rules, Scope, Settings, Step, Visitor};
+use cfcache_edge::{
+    CacheRules, CacheSettings, Edge, Fetch, OriginFailure, Purge, PurgeEffect, PurgeFile, PurgeItems,
+    RequestStep, VisitorInfo,
+};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use http::{HeaderMap, Method, Request, Response};
@@ -11,12 +14,12 @@ use http::{HeaderMap, Method, Request, Response};
 pub(crate) const URL: &str = "https://www.example.com/css/styles.css";
 
 /// The origin's answers.
-pub(crate) type Origin = Box<dyn FnMut(&Request<()>) -> Result<Response<Bytes>, Failure>>;
+pub(crate) type Origin = Box<dyn FnMut(&Request<()>) -> Result<Response<Bytes>, OriginFailure>>;
 
 pub(crate) struct Site {
     pub(crate) edge: Edge,
     pub(crate) now: SystemTime,
-    pub(crate) visitor: Visitor,
+    pub(crate) visitor: VisitorInfo,
     pub(crate) origin: Origin,
     /// The requests to the origin, in order.
     pub(crate) asked: Vec<Request<()>>,
@@ -86,7 +89,7 @@ pub(crate) fn counting(headers: &[(&'static str, &'static str)]) -> Origin {
 }
 
 /// Creates an origin that answers the next requests with these results, in order.
-pub(crate) fn script(list: Vec<Result<Response<Bytes>, Failure>>) -> Origin {
+pub(crate) fn script(list: Vec<Result<Response<Bytes>, OriginFailure>>) -> Origin {
     let mut list = list.into_iter();
     Box::new(move |request| {
         list.next().unwrap_or_else(|| panic!("the origin was asked once too often: {request:?}"))
@@ -94,11 +97,11 @@ pub(crate) fn script(list: Vec<Result<Response<Bytes>, Failure>>) -> Origin {
 }
 
 /// Creates rules with one rule for all requests.
-pub(crate) fn rule(parameters: &str) -> Rules {
+pub(crate) fn rule(parameters: &str) -> CacheRules {
     let json = format!(
         r#"[{{"expression":"true","action":"set_cache_settings","action_parameters":{parameters}}}]"#
     );
-    Rules::parse(&json).unwrap()
+    CacheRules::parse(&json).unwrap()
 }
 
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Request<()> {
@@ -111,8 +114,8 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Requ
 
 impl Site {
     pub(crate) fn new(origin: Origin) -> Self {
-        let edge = Edge::new(Settings::new("example.com"));
-        Self { edge, now: begin(), visitor: Visitor::default(), origin, asked: Vec::new() }
+        let edge = Edge::new(CacheSettings::new("example.com"));
+        Self { edge, now: begin(), visitor: VisitorInfo::default(), origin, asked: Vec::new() }
     }
 
     pub(crate) fn with_plan(mut self, plan: Plan) -> Self {
@@ -125,7 +128,7 @@ impl Site {
         self
     }
 
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut CacheSettings)) -> Self {
         change(self.edge.settings_mut());
         self
     }
@@ -136,13 +139,13 @@ impl Site {
 
     pub(crate) fn send(&mut self, request: &Request<()>) -> Seen {
         match self.edge.request(self.now, request, &self.visitor) {
-            Step::Answer { response, refresh } => {
+            RequestStep::Answer { response, refresh } => {
                 if let Some(fetch) = refresh {
                     self.fetch(fetch);
                 }
                 Seen::new(response)
             }
-            Step::Fetch(fetch) => self.fetch(fetch),
+            RequestStep::Fetch(fetch) => self.fetch(fetch),
             other => panic!("nothing else is under way: {other:?}"),
         }
     }
@@ -166,27 +169,27 @@ impl Site {
         (0..count).map(|_| self.get(url).cache().to_owned()).collect()
     }
 
-    pub(crate) fn purge(&mut self, scope: Scope) -> Purged {
-        self.edge.purge(self.now, &Purge::new(scope))
+    pub(crate) fn purge(&mut self, items: PurgeItems) -> PurgeEffect {
+        self.edge.purge(self.now, &Purge::new(items))
     }
 
-    pub(crate) fn invalidate(&mut self, scope: Scope) -> Purged {
-        self.edge.purge(self.now, &Purge::new(scope).with_action(Action::Invalidate))
+    pub(crate) fn invalidate(&mut self, items: PurgeItems) -> PurgeEffect {
+        self.edge.purge(self.now, &Purge::new(items).with_action(Action::Invalidate))
     }
 }
 
-pub(crate) fn files(urls: &[&str]) -> Scope {
-    Scope::Files(urls.iter().map(|url| File::new(*url)).collect())
+pub(crate) fn files(urls: &[&str]) -> PurgeItems {
+    PurgeItems::Files(urls.iter().map(|url| PurgeFile::new(*url)).collect())
 }
 
-pub(crate) fn tags(tags: &[&str]) -> Scope {
-    Scope::Tags(tags.iter().map(|&tag| tag.to_owned()).collect())
+pub(crate) fn tags(tags: &[&str]) -> PurgeItems {
+    PurgeItems::Tags(tags.iter().map(|&tag| tag.to_owned()).collect())
 }
 
-pub(crate) fn hosts(hosts: &[&str]) -> Scope {
-    Scope::Hosts(hosts.iter().map(|&host| host.to_owned()).collect())
+pub(crate) fn hosts(hosts: &[&str]) -> PurgeItems {
+    PurgeItems::Hosts(hosts.iter().map(|&host| host.to_owned()).collect())
 }
 
-pub(crate) fn prefixes(prefixes: &[&str]) -> Scope {
-    Scope::Prefixes(prefixes.iter().map(|&prefix| prefix.to_owned()).collect())
+pub(crate) fn prefixes(prefixes: &[&str]) -> PurgeItems {
+    PurgeItems::Prefixes(prefixes.iter().map(|&prefix| prefix.to_owned()).collect())
 }

@@ -11,7 +11,7 @@ use crate::answer::ApiResponse;
 use crate::behavior::Call;
 use crate::route;
 use crate::state::{AcceptedPurge, State, Zone};
-use cfcache_edge::{File, Scope};
+use cfcache_edge::{PurgeFile, PurgeItems};
 
 /// <https://developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags/>, 2026
 const MAX_TAG_CHARS: usize = 1024;
@@ -23,7 +23,7 @@ const MAX_HOST_CHARS: usize = 200;
 const MAX_PREFIX_SEPARATORS: usize = 31;
 
 /// Parses and checks the items of a list.
-type ParseList = fn(Vec<Value>, &Call<'_>, &Zone) -> Result<Scope, ApiResponse>;
+type ParseList = fn(Vec<Value>, &Call<'_>, &Zone) -> Result<PurgeItems, ApiResponse>;
 
 /// The fields of the body that contain a list.
 const LISTS: [(&str, ParseList); 4] =
@@ -56,7 +56,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Vec<
         .filter_map(|(name, parse)| fields.remove(name).map(|value| (name, parse, value)))
         .collect();
 
-    let mut scopes = Vec::new();
+    let mut purged = Vec::new();
     match (everything, lists.is_empty()) {
         (None, true) => return Err(names_nothing()),
         (Some(_), false) => {
@@ -64,7 +64,7 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Vec<
             return Err(refused(1092, message));
         }
         (Some(Value::Bool(true)), true) => {
-            scopes.push(Scope::Everything);
+            purged.push(PurgeItems::Everything);
         }
         (Some(_), true) => return Err(refused(1013, "purge_everything must be true")),
         (None, false) => {
@@ -72,26 +72,26 @@ pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Vec<
                 let Value::Array(items) = value else {
                     return Err(refused(1014, format!("{name} must be an array")));
                 };
-                scopes.push(parse(items, call, zone)?);
+                purged.push(parse(items, call, zone)?);
             }
         }
     }
 
-    let has_files = scopes.iter().any(|scope| matches!(scope, Scope::Files(_)));
+    let has_files = purged.iter().any(|items| matches!(items, PurgeItems::Files(_)));
     if has_files && environment.is_some_and(|environment| environment.is_by_address()) {
         let verb = action.verb();
         let message = format!("Unable to {verb} by files for this environment");
         return Err(refused(1136, message));
     }
 
-    let purge = |scope| AcceptedPurge {
+    let purge = |items| AcceptedPurge {
         at: call.now,
         action,
         zone: zone.id.clone(),
         environment: environment.map(|environment| environment.id.clone()),
-        scope,
+        items,
     };
-    Ok(scopes.into_iter().map(purge).collect())
+    Ok(purged.into_iter().map(purge).collect())
 }
 
 /// Returns the fields of the body that are not null. A body that is not an object has none.
@@ -105,7 +105,7 @@ fn fields(body: &[u8]) -> Result<Map<String, Value>, ApiResponse> {
     }
 }
 
-fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Scope, ApiResponse> {
+fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<PurgeItems, ApiResponse> {
     check_count(&items, call.config.purge_limits.urls_per_request, 1094, "files")?;
     let files = items
         .into_iter()
@@ -126,13 +126,13 @@ fn files(items: Vec<Value>, call: &Call<'_>, zone: &Zone) -> Result<Scope, ApiRe
             }
         })
         .collect::<Result<_, _>>()?;
-    Ok(Scope::Files(files))
+    Ok(PurgeItems::Files(files))
 }
 
 /// Parses a string, or an object with `url` and optional `headers`. The API has been seen to accept both in one list.
-fn file(item: Value) -> Option<File> {
+fn file(item: Value) -> Option<PurgeFile> {
     match item {
-        Value::String(url) => Some(File::new(url)),
+        Value::String(url) => Some(PurgeFile::new(url)),
         Value::Object(mut fields) => {
             let Some(Value::String(url)) = fields.remove("url") else { return None };
             let headers = match fields.remove("headers") {
@@ -146,7 +146,7 @@ fn file(item: Value) -> Option<File> {
                     .collect::<Option<_>>()?,
                 Some(_) => return None,
             };
-            let mut file = File::new(url);
+            let mut file = PurgeFile::new(url);
             file.headers = headers;
             Some(file)
         }
@@ -154,7 +154,7 @@ fn file(item: Value) -> Option<File> {
     }
 }
 
-fn tags(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
+fn tags(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<PurgeItems, ApiResponse> {
     check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "tags")?;
     strings(items, |tag| match tag.chars().count() {
         0..=MAX_TAG_CHARS => Ok(()),
@@ -162,10 +162,10 @@ fn tags(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiRespon
             Err(refused(1100, format!("Tags must be at most {MAX_TAG_CHARS} characters long: {}", clip(tag))))
         }
     })
-    .map(Scope::Tags)
+    .map(PurgeItems::Tags)
 }
 
-fn hosts(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
+fn hosts(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<PurgeItems, ApiResponse> {
     check_count(&items, call.config.purge_limits.flexible_per_request, 1111, "hosts")?;
     strings(items, |host| match host.chars().count() {
         _ if has_forbidden(host) || host.contains("://") => {
@@ -177,10 +177,10 @@ fn hosts(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiRespo
             format!("Hosts must be at most {MAX_HOST_CHARS} characters long: {}", clip(host)),
         )),
     })
-    .map(Scope::Hosts)
+    .map(PurgeItems::Hosts)
 }
 
-fn prefixes(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiResponse> {
+fn prefixes(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<PurgeItems, ApiResponse> {
     // No code for prefixes is known. The code for tags, which share their limit, is used.
     check_count(&items, call.config.purge_limits.flexible_per_request, 1101, "prefixes")?;
     strings(items, |prefix| {
@@ -199,7 +199,7 @@ fn prefixes(items: Vec<Value>, call: &Call<'_>, _: &Zone) -> Result<Scope, ApiRe
         };
         Err(refused(1016, format!("Invalid prefix, it {problem}: {}", clip(prefix))))
     })
-    .map(Scope::Prefixes)
+    .map(PurgeItems::Prefixes)
 }
 
 fn strings(

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use cfcache_edge::{Collector, Edge, Failure, Fetch, FillId, Keep, Next, Step, Ticket, Visitor};
+use cfcache_edge::{
+    BodyCollector, Edge, Fetch, FetchTicket, FillId, Keep, OriginFailure, RequestStep, ResponseStep,
+    VisitorInfo,
+};
 use http::header::{CONTENT_TYPE, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
@@ -55,7 +58,7 @@ impl EdgeServer {
         request: Request<()>,
         visitor: IpAddr,
         body: RequestBody,
-    ) -> Result<Response<EdgeBody>, Failure> {
+    ) -> Result<Response<EdgeBody>, OriginFailure> {
         upstream::ask(&self.edges.config, &self.client, request, visitor, body).await
     }
 
@@ -122,7 +125,7 @@ async fn respond(
     let (mut parts, body) = request.into_parts();
     parts.uri = uri;
     let request = Request::from_parts(parts, ());
-    let visitor = Visitor::new(peer.ip());
+    let visitor = VisitorInfo::new(peer.ip());
 
     let fetch = loop {
         let (ended, until) = {
@@ -132,15 +135,15 @@ async fn respond(
                     .map(EdgeBody::whole);
             };
             match cache.edge.request(now, &request, &visitor) {
-                Step::Answer { response, refresh } => {
+                RequestStep::Answer { response, refresh } => {
                     drop(cache);
                     if let Some(fetch) = refresh {
                         drop(tokio::spawn(fill(Arc::clone(server), zone, peer.ip(), fetch, None)));
                     }
                     return response.map(EdgeBody::whole);
                 }
-                Step::Fetch(fetch) => break fetch,
-                Step::Wait(fill, until) => {
+                RequestStep::Fetch(fetch) => break fetch,
+                RequestStep::Wait(fill, until) => {
                     // Created before the lock is released, so that it cannot miss the end.
                     (cache.wait(fill).notified_owned(), until.duration_since(now).unwrap_or_default())
                 }
@@ -185,10 +188,10 @@ async fn pass(
         Ok(response) => {
             let (parts, body) = response.into_parts();
             match cache.edge.answered(now, ticket, Response::from_parts(parts, ())) {
-                Next::Pass(head) => head.map(|()| body),
-                Next::Answer(response) => response.map(EdgeBody::whole),
+                ResponseStep::Pass(head) => head.map(|()| body),
+                ResponseStep::Answer(response) => response.map(EdgeBody::whole),
                 // An answer that is not eligible is not stored.
-                Next::Keep(Keep { ticket, .. }) => cache.edge.outgrown(now, ticket).map(|()| body),
+                ResponseStep::Keep(Keep { ticket, .. }) => cache.edge.outgrown(now, ticket).map(|()| body),
                 _ => {
                     plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(EdgeBody::whole)
                 }
@@ -201,7 +204,7 @@ async fn pass(
 struct Abandon<'a> {
     server: &'a EdgeServer,
     zone: usize,
-    ticket: Option<Ticket>,
+    ticket: Option<FetchTicket>,
 }
 
 impl Drop for Abandon<'_> {
@@ -242,12 +245,12 @@ async fn fill(
     let now = server.now();
     let next = match server.edges.cache(zone, now) {
         Some(mut cache) => cache.edge.answered(now, ticket, head),
-        None => Next::Pass(head),
+        None => ResponseStep::Pass(head),
     };
     let response = match next {
-        Next::Keep(kept) => return keep(&server, zone, kept, body, visitor).await,
-        Next::Pass(head) => Some(head.map(|()| body)),
-        Next::Answer(response) => Some(response.map(EdgeBody::whole)),
+        ResponseStep::Keep(kept) => return keep(&server, zone, kept, body, visitor).await,
+        ResponseStep::Pass(head) => Some(head.map(|()| body)),
+        ResponseStep::Answer(response) => Some(response.map(EdgeBody::whole)),
         _ => None,
     };
     server.end_fill(zone, id, |_, _| ());
@@ -279,7 +282,7 @@ async fn keep(
         parts.as_ref().is_some_and(|parts| parts.send(part).is_ok())
     };
     let mut collected = Collected { server, bytes: 0 };
-    let mut collector = Collector::new(limit);
+    let mut collector = BodyCollector::new(limit);
     loop {
         let piece = match body.frame().await {
             None => break,

@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Rules};
+use cfcache_emulator::{CacheRules, Config, EdgeConfig, EdgeOrigin, Emulator};
 use cfcache_model::Plan;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -43,7 +43,7 @@ async fn start_app() -> (String, Arc<AtomicUsize>) {
 async fn purges_a_page_of_an_app() -> Result<(), Box<dyn core::error::Error>> {
     let (url, made) = start_app().await;
     let edge = EdgeConfig::new(url.parse::<EdgeOrigin>()?)
-        .with_rules(Rules::default().with_eligible("www.example.com/blog/*")?);
+        .with_rules(CacheRules::default().with_eligible("www.example.com/blog/*")?);
     let config = Config::new(Plan::Free).with_edge(edge);
     let emulator = Emulator::start(config, ([127, 0, 0, 1], 0).into()).await?;
 

@@ -1,6 +1,6 @@
 //! Bodies of purge and invalidate, valid and invalid.
 
-use cfcache_emulator::{Config, Emulator, Scope, Zone};
+use cfcache_emulator::{Config, Emulator, PurgeItems, Zone};
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use proptest::prelude::*;
@@ -188,11 +188,11 @@ fn records_accepted_purges() {
     let [first, second] = emulator.purges().try_into().unwrap();
     assert_eq!(first.action, Action::Invalidate);
     assert_eq!(first.environment.as_deref(), Some(STAGING));
-    let Scope::Files(files) = &first.scope else { panic!("{first:?}") };
+    let PurgeItems::Files(files) = &first.items else { panic!("{first:?}") };
     assert_eq!(files[0].url, "https://example.com/a");
     assert_eq!(files[1].headers, [("CF-Device-Type".to_owned(), "mobile".to_owned())]);
     assert_eq!(second.action, Action::Purge);
-    assert_eq!((second.environment, second.scope), (None, Scope::Everything));
+    assert_eq!((second.environment, second.items), (None, PurgeItems::Everything));
     assert_eq!(emulator.log().counts().items, 2);
 }
 

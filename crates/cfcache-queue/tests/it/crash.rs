@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cfcache_emulator::{Fault, Scope};
+use cfcache_emulator::{Fault, PurgeItems};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -115,7 +115,7 @@ async fn loses_no_acknowledged_request_in_20_kills() {
     let missing = || {
         let mut purged: HashMap<String, Instant> = HashMap::new();
         for purge in server.purges() {
-            if let Scope::Files(files) = purge.scope {
+            if let PurgeItems::Files(files) = purge.items {
                 purged.extend(files.into_iter().map(|file| (file.url, begun + purge.at)));
             }
         }

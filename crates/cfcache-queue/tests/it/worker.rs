@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cfcache_emulator::{Fault, FaultAction, Scope, Token, TokenState, Zone};
+use cfcache_emulator::{Fault, FaultAction, PurgeItems, Token, TokenState, Zone};
 use cfcache_queue::{
     Accounts, Claim, DeadRequest, DeadSelection, Group, NewRequest, PostgresStore, SqliteStore, Status,
     Store, StoreFuture, Subject, Tokens,
@@ -51,10 +51,10 @@ async fn sends_waiting_requests_and_merges_covered_ones() {
     let mut seen: Vec<String> = Vec::new();
     for purge in server.purges() {
         assert_eq!(purge.zone, ZONE_ID);
-        match purge.scope {
-            Scope::Everything => seen.push("everything".to_owned()),
-            Scope::Files(files) => seen.extend(files.into_iter().map(|file| file.url)),
-            Scope::Tags(all) | Scope::Hosts(all) | Scope::Prefixes(all) => seen.extend(all),
+        match purge.items {
+            PurgeItems::Everything => seen.push("everything".to_owned()),
+            PurgeItems::Files(files) => seen.extend(files.into_iter().map(|file| file.url)),
+            PurgeItems::Tags(all) | PurgeItems::Hosts(all) | PurgeItems::Prefixes(all) => seen.extend(all),
             _ => panic!("another scope"),
         }
     }

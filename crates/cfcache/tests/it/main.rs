@@ -175,7 +175,7 @@ async fn a_stream_is_read_with_backpressure_and_can_be_interrupted() {
     while emulator
         .purges()
         .iter()
-        .map(|purge| format!("{:?}", purge.scope).matches("1999").count())
+        .map(|purge| format!("{:?}", purge.items).matches("1999").count())
         .sum::<usize>()
         == 0
     {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use cfcache_edge::Failure;
+use cfcache_edge::OriginFailure;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -31,10 +31,10 @@ pub(crate) enum EdgeBody {
 }
 
 /// Returns how the origin failed that sent an incomplete body.
-pub(super) fn failure(error: &io::Error) -> Failure {
+pub(super) fn failure(error: &io::Error) -> OriginFailure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::Timeout,
-        _ => Failure::Closed,
+        io::ErrorKind::TimedOut => OriginFailure::Timeout,
+        _ => OriginFailure::Closed,
     }
 }
 

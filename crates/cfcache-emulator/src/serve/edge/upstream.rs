@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use bytes::Bytes;
-use cfcache_edge::Failure;
+use cfcache_edge::OriginFailure;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{Either, Empty};
@@ -55,16 +55,16 @@ pub(super) async fn ask(
     request: Request<()>,
     visitor: IpAddr,
     body: RequestBody,
-) -> Result<Response<EdgeBody>, Failure> {
+) -> Result<Response<EdgeBody>, OriginFailure> {
     match &config.origin {
         EdgeOrigin::Folder(root) => Ok(folder::respond(root, &request).await),
         EdgeOrigin::Server(base) => {
             let mut request = request.map(|()| body);
-            *request.uri_mut() = join(base, request.uri()).ok_or(Failure::Unreachable)?;
+            *request.uri_mut() = join(base, request.uri()).ok_or(OriginFailure::Unreachable)?;
             add_headers(request.headers_mut(), visitor);
             let response = tokio::time::timeout(config.read_timeout, client.request(request))
                 .await
-                .map_err(|_| Failure::Timeout)?
+                .map_err(|_| OriginFailure::Timeout)?
                 .map_err(|error| failure(&error))?;
             Ok(response.map(|body| EdgeBody::server(body, config.read_timeout)))
         }
@@ -97,17 +97,17 @@ fn add_headers(headers: &mut HeaderMap, visitor: IpAddr) {
     }
 }
 
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error) -> OriginFailure {
     let mut cause = core::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             match error.kind() {
-                io::ErrorKind::ConnectionRefused => return Failure::Refused,
-                io::ErrorKind::TimedOut => return Failure::ConnectTimeout,
+                io::ErrorKind::ConnectionRefused => return OriginFailure::Refused,
+                io::ErrorKind::TimedOut => return OriginFailure::ConnectTimeout,
                 _ => {}
             }
         }
         cause = error.source();
     }
-    if error.is_connect() { Failure::Unreachable } else { Failure::Closed }
+    if error.is_connect() { OriginFailure::Unreachable } else { OriginFailure::Closed }
 }

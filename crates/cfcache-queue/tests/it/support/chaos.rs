@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cfcache_emulator::{Config, Scope, Server};
+use cfcache_emulator::{Config, PurgeItems, Server};
 use cfcache_model::ZoneId;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
@@ -203,12 +203,14 @@ impl Chaos {
                 let known = latest.entry((kind, key.to_owned())).or_insert(at);
                 *known = known.max(at);
             };
-            match &purge.scope {
-                Scope::Everything => covers("everything", ""),
-                Scope::Files(files) => files.iter().for_each(|file| covers("files", &file.url)),
-                Scope::Hosts(hosts) => hosts.iter().for_each(|host| covers("hosts", host)),
-                Scope::Tags(tags) => tags.iter().for_each(|tag| covers("tags", tag)),
-                Scope::Prefixes(prefixes) => prefixes.iter().for_each(|prefix| covers("prefixes", prefix)),
+            match &purge.items {
+                PurgeItems::Everything => covers("everything", ""),
+                PurgeItems::Files(files) => files.iter().for_each(|file| covers("files", &file.url)),
+                PurgeItems::Hosts(hosts) => hosts.iter().for_each(|host| covers("hosts", host)),
+                PurgeItems::Tags(tags) => tags.iter().for_each(|tag| covers("tags", tag)),
+                PurgeItems::Prefixes(prefixes) => {
+                    prefixes.iter().for_each(|prefix| covers("prefixes", prefix))
+                }
                 _ => {}
             }
         }
