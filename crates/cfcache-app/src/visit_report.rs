@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use cfcache_model::target::Target as Entry;
-use cfcache_probe::{Decided, Target, Unproven, Variant, Verdict, WarmFailure, Warmed};
+use cfcache_model::target::Target;
+use cfcache_probe::{Decided, Unproven, Variant, Verdict, VisitRequest, WarmFailure, Warmed};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -68,7 +68,7 @@ pub struct VerifyReport {
     pub is_whole: bool,
     /// The entries of a deployment that are not proven.
     #[serde(skip)]
-    pub unproven_entries: Vec<Entry>,
+    pub unproven_entries: Vec<Target>,
     /// Whether the origin served something other than the deployed files.
     #[serde(skip)]
     pub is_origin_late: bool,
@@ -280,7 +280,7 @@ pub struct WarmItem {
 
 impl WarmReport {
     /// Counts a request.
-    pub fn count(&mut self, target: &Target, variant: Variant, warmed: &Warmed) {
+    pub fn count(&mut self, target: &VisitRequest, variant: Variant, warmed: &Warmed) {
         self.requested += 1;
         match warmed {
             Warmed::Warm(_) => self.warmed += 1,
@@ -318,7 +318,7 @@ impl WarmReport {
         self.elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     }
 
-    fn name(&mut self, target: &Target, variant: Variant, warmed: &Warmed) {
+    fn name(&mut self, target: &VisitRequest, variant: Variant, warmed: &Warmed) {
         let reason = warmed.to_string();
         // Errors of a host are the same for all its URLs; a limit applies to all others.
         if self.reasons.len() < MAX_FAILURES || self.reasons.contains_key(&reason) {
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn warm_counts_add_up_and_determine_the_exit_code() {
-        let target = Target::new("https://a.test/");
+        let target = VisitRequest::new("https://a.test/");
         let no_answer = Warmed::Failed(WarmFailure::NoAnswer("refused".to_owned()));
         let all = [
             Warmed::Warm(CacheStatus::Miss),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cfcache_probe::{
-    Answer, Limits, NoAnswer, Obstacle, Target as Visited, Variant, Visit, VisitorBuilder, Warmed,
+    Limits, NoAnswer, Obstacle, Variant, Visit, VisitRequest, VisitorAnswer, VisitorBuilder, Warmed,
 };
 use futures_core::Stream;
 use serde_json::json;
@@ -55,16 +55,16 @@ impl ProbeReport {
         let answer = visited.as_ref().ok().map(|visit| &visit.answer);
         let status = match answer {
             None => "no answer",
-            Some(Answer { cache_status: Some(status), .. }) => status.as_str(),
+            Some(VisitorAnswer { cache_status: Some(status), .. }) => status.as_str(),
             Some(_) => "no cache status",
         };
         *self.statuses.entry(status.to_owned()).or_default() += 1;
-        if let Some(colo) = answer.and_then(Answer::colo)
+        if let Some(colo) = answer.and_then(VisitorAnswer::colo)
             && self.colos.len() < COLOS
         {
             self.colos.insert(colo.to_owned());
         }
-        let exit = match answer.map(Answer::obstacle) {
+        let exit = match answer.map(VisitorAnswer::obstacle) {
             None => Exit::Unreachable,
             Some(Some(obstacle)) => {
                 *self.obstacles.entry(obstacle).or_default() += 1;
@@ -105,7 +105,7 @@ pub async fn probe(
         obstacles: BTreeMap::new(),
     };
     let closed = Notify::new();
-    let mut emit = |target: &Visited, visited: &Result<Visit, NoAnswer>| {
+    let mut emit = |target: &VisitRequest, visited: &Result<Visit, NoAnswer>| {
         meter.borrow_mut().count(visited.is_ok());
         report.count(visited);
         console.visited(&target.url, visited);
@@ -155,7 +155,7 @@ pub async fn warm(
     let urls = read(sources, console, &findings);
     let visitor = Arc::new(visitor.build());
     let mut report = WarmReport::default();
-    let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
+    let mut emit = |target: &VisitRequest, variant: Variant, warmed: &Warmed| {
         meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
         report.count(target, variant, warmed);
     };
@@ -185,7 +185,7 @@ pub fn warm_dry_run(targets: Targets, variants: &[Variant], console: &dyn Consol
     let (mut exit, mut shown) = (Exit::Accepted, 0);
     sources.read(&mut |chunk| {
         exit = exit.or(chunk.tell(console));
-        for target in chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)) {
+        for target in chunk.entries.iter().filter_map(|entry| VisitRequest::from_target(&entry.target)) {
             for variant in variants {
                 let request = json!({"method": "GET", "url": target.url, "as": variant.to_string()});
                 console.data(&request.to_string());
@@ -203,10 +203,10 @@ pub fn warm_dry_run(targets: Targets, variants: &[Variant], console: &dyn Consol
 /// A stream of URLs whose pieces a closure returns.
 struct UrlStream<F>(F);
 
-impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Vec<Visited>>> + Unpin> Stream for UrlStream<F> {
-    type Item = Vec<Visited>;
+impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Vec<VisitRequest>>> + Unpin> Stream for UrlStream<F> {
+    type Item = Vec<VisitRequest>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Visited>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<VisitRequest>>> {
         (self.0)(context)
     }
 }
@@ -217,14 +217,14 @@ fn read<'a>(
     sources: Sources,
     console: &'a dyn Console,
     exit: &'a Cell<Exit>,
-) -> impl Stream<Item = Vec<Visited>> + Unpin + 'a {
+) -> impl Stream<Item = Vec<VisitRequest>> + Unpin + 'a {
     let (sender, mut chunks) = mpsc::channel::<Chunk>(READ_AHEAD);
     std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
     UrlStream(move |context: &mut Context<'_>| {
         chunks.poll_recv(context).map(|chunk| {
             chunk.map(|chunk| {
                 exit.set(exit.get().or(chunk.tell(console)));
-                chunk.entries.iter().filter_map(|entry| Visited::from_entry(&entry.target)).collect()
+                chunk.entries.iter().filter_map(|entry| VisitRequest::from_target(&entry.target)).collect()
             })
         })
     })
@@ -232,10 +232,10 @@ fn read<'a>(
 
 /// URLs that are created on demand.
 pub(crate) fn pieces(
-    mut urls: impl Iterator<Item = Visited> + Unpin,
-) -> impl Stream<Item = Vec<Visited>> + Unpin {
+    mut urls: impl Iterator<Item = VisitRequest> + Unpin,
+) -> impl Stream<Item = Vec<VisitRequest>> + Unpin {
     UrlStream(move |_: &mut Context<'_>| {
-        let piece: Vec<Visited> = urls.by_ref().take(100).collect();
+        let piece: Vec<VisitRequest> = urls.by_ref().take(100).collect();
         Poll::Ready((!piece.is_empty()).then_some(piece))
     })
 }

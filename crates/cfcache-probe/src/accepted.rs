@@ -50,7 +50,7 @@ pub struct AcceptedUrls {
 
 #[derive(Debug)]
 enum Kept {
-    Sample(Sample<AcceptedUrl>),
+    Sample(RandomSample<AcceptedUrl>),
     All { urls: UrlList, runs: Vec<Run> },
 }
 
@@ -83,7 +83,7 @@ impl AcceptedUrls {
     #[must_use]
     pub fn new(keep: Option<usize>, action: Action, seed: u64) -> Self {
         let kept = match keep {
-            Some(keep) => Kept::Sample(Sample::new(Some(keep), seed)),
+            Some(keep) => Kept::Sample(RandomSample::new(Some(keep), seed)),
             None => Kept::All { urls: UrlList::new(), runs: Vec::new() },
         };
         Self { began: Instant::now(), kept, seen: 0, last: None, action, base: 0 }
@@ -213,14 +213,14 @@ impl AcceptedUrls {
 
 /// A random sample in which each item has the same probability, or all items.
 #[derive(Debug)]
-pub struct Sample<T> {
+pub struct RandomSample<T> {
     keep: Option<usize>,
     seen: u64,
     kept: Vec<T>,
     random: u64,
 }
 
-impl<T> Sample<T> {
+impl<T> RandomSample<T> {
     /// Keeps at most `keep` items; `None` keeps all. Different seeds give different samples.
     #[must_use]
     pub const fn new(keep: Option<usize>, seed: u64) -> Self {
@@ -332,7 +332,7 @@ mod tests {
     fn each_url_has_about_the_same_probability() {
         let mut hits = [0_u32; 20];
         for seed in 0..2000 {
-            let mut sample = Sample::new(Some(5), seed);
+            let mut sample = RandomSample::new(Some(5), seed);
             (0..20).for_each(|number| sample.push(|| number));
             for number in sample.into_kept() {
                 hits[number] += 1;

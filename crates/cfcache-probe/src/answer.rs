@@ -158,7 +158,7 @@ impl Body {
 /// An answer to a visitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Answer {
+pub struct VisitorAnswer {
     /// The HTTP status.
     pub status: u16,
     /// `CF-Cache-Status`.
@@ -180,7 +180,7 @@ pub struct Answer {
     pub body: Body,
 }
 
-impl Answer {
+impl VisitorAnswer {
     /// Parses the head of an answer. `now` is used for a `Retry-After` in the form of a date.
     #[must_use]
     pub fn from_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Self {
@@ -354,13 +354,13 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> VisitorAnswer {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
         }
         let status = StatusCode::from_u16(status).unwrap();
-        Answer::from_head(status, &map, SystemTime::UNIX_EPOCH)
+        VisitorAnswer::from_head(status, &map, SystemTime::UNIX_EPOCH)
     }
 
     #[test]

@@ -6,18 +6,18 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cfcache_model::target::Target as Entry;
+use cfcache_model::target::Target;
 use futures_core::Stream;
 use http::header::{HeaderName, HeaderValue};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::Answer;
+use crate::answer::VisitorAnswer;
 use crate::gate::{Expectation, Gate, GateSettings, GateStep, Matcher, busted};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Next, Queue};
+use crate::queue::{Queue, QueueStep};
 use crate::variant::Variant;
-use crate::verify::{Decided, Step, Subject, Verification};
+use crate::verify::{Decided, UrlToVerify, Verification, VerifyStep};
 use crate::visitor::{NoAnswer, Visit, Visitor, host_of};
 use crate::warm::{WarmStep, Warmed, Warmer};
 
@@ -31,25 +31,25 @@ const MAX_VERIFIED_AT_ONCE: usize = 4096;
 /// A URL to request, and additional headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Target {
+pub struct VisitRequest {
     /// The URL.
     pub url: String,
     /// The headers of the cache key.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Target {
-    /// Creates a target without additional headers.
+impl VisitRequest {
+    /// Creates a request without additional headers.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), headers: Vec::new() }
     }
 
-    /// Creates a target for a URL with the headers of its cache key, as a visitor sends them. Returns `None` for
-    /// entries of another kind.
+    /// Creates a request for the URL of a purge target, with the headers of its cache key as a visitor sends them.
+    /// Returns `None` for targets of another kind.
     #[must_use]
-    pub fn from_entry(entry: &Entry) -> Option<Self> {
-        let Entry::Files(file) = entry else { return None };
+    pub fn from_target(target: &Target) -> Option<Self> {
+        let Target::Files(file) = target else { return None };
         let url = file.url().as_str();
         let mut headers = Vec::new();
         for header in file.headers() {
@@ -113,7 +113,7 @@ async fn wait(began: Instant, until: Option<Duration>) {
     }
 }
 
-async fn visit(visitor: Arc<Visitor>, target: Target) -> Visited {
+async fn visit(visitor: Arc<Visitor>, target: VisitRequest) -> Visited {
     visitor.visit(&target.url, &target.headers).await
 }
 
@@ -139,14 +139,14 @@ fn reaction(latency: Duration, visited: &Visited) -> Reaction {
 pub async fn probe(
     visitor: &Arc<Visitor>,
     limits: Limits,
-    mut urls: impl Stream<Item = Vec<Target>> + Unpin,
-    emit: &mut impl FnMut(&Target, &Result<Visit, NoAnswer>),
+    mut urls: impl Stream<Item = Vec<VisitRequest>> + Unpin,
+    emit: &mut impl FnMut(&VisitRequest, &Result<Visit, NoAnswer>),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let began = Instant::now();
     let mut stop = pin!(stop);
     let mut queue = Queue::new(limits);
-    let mut waiting: Vec<Target> = Vec::new();
+    let mut waiting: Vec<VisitRequest> = Vec::new();
     let mut running = JoinSet::new();
     let mut done = BTreeMap::new();
     let (mut read, mut given, mut has_ended) = (0_u64, 0_u64, false);
@@ -159,7 +159,7 @@ pub async fn probe(
             }
         }
         let until = match queue.next(began.elapsed()) {
-            Next::Start(ticket, (number, target)) => {
+            QueueStep::Start(ticket, (number, target)) => {
                 let visitor = Arc::clone(visitor);
                 running.spawn(async move {
                     let visited = visit(visitor, target.clone()).await;
@@ -167,10 +167,10 @@ pub async fn probe(
                 });
                 continue;
             }
-            Next::Wait(until) => Some(until),
-            Next::WaitForEnd => None,
-            Next::Empty if has_ended && running.is_empty() && waiting.is_empty() => return true,
-            Next::Empty => None,
+            QueueStep::Wait(until) => Some(until),
+            QueueStep::WaitForEnd => None,
+            QueueStep::Empty if has_ended && running.is_empty() && waiting.is_empty() => return true,
+            QueueStep::Empty => None,
         };
         let is_full = !waiting.is_empty();
         tokio::select! {
@@ -204,16 +204,16 @@ pub async fn warm(
     limits: Limits,
     certify: bool,
     variants: &[Variant],
-    mut urls: impl Stream<Item = Vec<Target>> + Unpin,
-    emit: &mut impl FnMut(&Target, Variant, &Warmed),
+    mut urls: impl Stream<Item = Vec<VisitRequest>> + Unpin,
+    emit: &mut impl FnMut(&VisitRequest, Variant, &Warmed),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let began = Instant::now();
     let mut stop = pin!(stop);
     let mut warmer = Warmer::new(limits, certify);
-    let mut waiting: Vec<Target> = Vec::new();
+    let mut waiting: Vec<VisitRequest> = Vec::new();
     // The URLs with open requests, and the number of open requests of each.
-    let mut open: BTreeMap<usize, (Target, usize)> = BTreeMap::new();
+    let mut open: BTreeMap<usize, (VisitRequest, usize)> = BTreeMap::new();
     let mut running = JoinSet::new();
     let (mut read, mut has_ended) = (0_usize, false);
     loop {
@@ -288,9 +288,9 @@ pub async fn warm(
 /// An event of a running verification.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Progress<'a> {
+pub enum VerifyEvent<'a> {
     /// An answer to a request for a URL, with its index.
-    Answer(usize, &'a Answer),
+    Answer(usize, &'a VisitorAnswer),
     /// A URL has its verdict.
     Decided(Decided),
 }
@@ -304,16 +304,16 @@ pub enum Progress<'a> {
 pub async fn verify<F: Future<Output = Result<(), String>>>(
     visitor: &Arc<Visitor>,
     verification: &mut Verification,
-    urls: &mut impl FnMut() -> Option<(Subject, Target)>,
+    urls: &mut impl FnMut() -> Option<(UrlToVerify, VisitRequest)>,
     began: Instant,
     purge: &mut impl FnMut(Vec<usize>) -> F,
-    watch: &mut impl FnMut(Progress<'_>),
+    watch: &mut impl FnMut(VerifyEvent<'_>),
     stop: impl Future<Output = ()>,
 ) -> bool {
     let mut stop = pin!(stop);
     let mut running = JoinSet::new();
     let mut purging: Option<(Vec<usize>, Pin<Box<F>>)> = None;
-    let mut targets: BTreeMap<usize, Target> = BTreeMap::new();
+    let mut targets: BTreeMap<usize, VisitRequest> = BTreeMap::new();
     let mut has_ended = false;
     loop {
         while !has_ended && verification.open() < MAX_VERIFIED_AT_ONCE {
@@ -326,7 +326,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
             }
         }
         let until = match verification.next(began.elapsed()) {
-            Step::Ask(ask) => {
+            VerifyStep::Ask(ask) => {
                 let target = targets.get(&ask.url).and_then(|target| target.varied(ask.variant));
                 let visitor = Arc::clone(visitor);
                 running.spawn(async move {
@@ -338,14 +338,14 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 });
                 continue;
             }
-            Step::Purge(urls) => {
+            VerifyStep::Purge(urls) => {
                 let started = Box::pin(purge(urls.clone()));
                 purging = Some((urls, started));
                 continue;
             }
-            Step::Wait(until) => Some(until),
-            Step::WaitForEnd => None,
-            Step::Done => return true,
+            VerifyStep::Wait(until) => Some(until),
+            VerifyStep::WaitForEnd => None,
+            VerifyStep::Done => return true,
         };
         let purged = async {
             match &mut purging {
@@ -362,7 +362,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 // URLs that were not started need a verdict as well.
                 while let Some((subject, _)) = urls() {
                     verification.push(began.elapsed(), subject);
-                    verification.take_decided().into_iter().for_each(|decided| watch(Progress::Decided(decided)));
+                    verification.take_decided().into_iter().for_each(|decided| watch(VerifyEvent::Decided(decided)));
                 }
             }
             Some(ended) = running.join_next() => {
@@ -370,7 +370,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 let answer = visited.as_ref().map(|visit| &visit.answer).map_err(NoAnswer::as_str);
                 verification.on_answer(began.elapsed(), ask, answer);
                 if let Ok(answer) = answer {
-                    watch(Progress::Answer(ask.url, answer));
+                    watch(VerifyEvent::Answer(ask.url, answer));
                 }
             }
             result = purged => {
@@ -385,7 +385,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
         }
         for decided in verification.take_decided() {
             targets.remove(&decided.url);
-            watch(Progress::Decided(decided));
+            watch(VerifyEvent::Decided(decided));
         }
         if is_stopped {
             return false;

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
-use crate::answer::{Answer, Sha256};
+use crate::answer::{Sha256, VisitorAnswer};
 
 /// The maximum size of a body in which a JSON value is searched, in bytes.
 const MAX_JSON: usize = 1 << 20;
@@ -262,7 +262,7 @@ impl<'a> Matcher<'a> {
     /// # Errors
     ///
     /// Why the condition is not met, as a fragment such as ``the status is 503``.
-    pub fn finish(self, answer: &Answer, headers: &http::HeaderMap) -> Result<(), String> {
+    pub fn finish(self, answer: &VisitorAnswer, headers: &http::HeaderMap) -> Result<(), String> {
         match self.condition {
             Condition::Status(expected) if answer.status == *expected => Ok(()),
             Condition::Status(_) => Err(format!("the status is {}", answer.status)),
@@ -538,7 +538,8 @@ mod tests {
             bytes += piece.len() as u64;
         }
         let status = StatusCode::from_u16(status).unwrap();
-        let answer = Answer::from_head(status, headers, SystemTime::UNIX_EPOCH).with_body(Body::new(bytes));
+        let answer =
+            VisitorAnswer::from_head(status, headers, SystemTime::UNIX_EPOCH).with_body(Body::new(bytes));
         matcher.finish(&answer, headers)
     }
 

@@ -3,7 +3,7 @@
 //! The API's 200 only means that the purge was accepted. This crate requests the URLs as a visitor does, and decides
 //! what the answers prove. It does not use the API; the caller repeats purges.
 //!
-//! - [`Answer`]: the parts of a visitor's answer that say something about the cache
+//! - [`VisitorAnswer`]: the parts of a visitor's answer that say something about the cache
 //! - [`judge`]: converts a purge and an answer into a [`Verdict`]
 //! - [`Verification`]: decides when to request a URL again, when to repeat its purge, and when to give up
 //! - [`Gate`]: waits before a purge until the origin serves the new version
@@ -17,12 +17,12 @@
 //! use std::time::{Duration, SystemTime};
 //!
 //! use cfcache_model::endpoint::Action;
-//! use cfcache_probe::{Answer, Purged, Verdict, judge};
+//! use cfcache_probe::{VisitorAnswer, PurgeTimes, Verdict, judge};
 //!
 //! // A visitor gets a copy that is 90 seconds old, two seconds after the purge was accepted.
 //! let head = http::Response::builder().header("cf-cache-status", "HIT").header("age", "90").body(())?;
-//! let answer = Answer::from_head(head.status(), head.headers(), SystemTime::now());
-//! let purged = Purged::new(Action::Purge, Duration::from_millis(2000), Duration::from_millis(2050));
+//! let answer = VisitorAnswer::from_head(head.status(), head.headers(), SystemTime::now());
+//! let purged = PurgeTimes::new(Action::Purge, Duration::from_millis(2000), Duration::from_millis(2050));
 //! let verdict = judge(purged, &answer, None);
 //! assert!(matches!(verdict, Verdict::Survivor(_)));
 //! # Ok::<(), http::Error>(())
@@ -45,10 +45,10 @@ mod visitor;
 mod warm;
 
 #[cfg(feature = "visitor")]
-pub use crate::accepted::{AcceptedUrl, AcceptedUrls, Sample, seed};
-pub use crate::answer::{Answer, Body, CacheStatus, InvalidSha256, Obstacle, Sha256, edge_error};
+pub use crate::accepted::{AcceptedUrl, AcceptedUrls, RandomSample, seed};
+pub use crate::answer::{Body, CacheStatus, InvalidSha256, Obstacle, Sha256, VisitorAnswer, edge_error};
 #[cfg(feature = "visitor")]
-pub use crate::drive::{Passage, Progress, Target, probe, verify, wait_at_gate, warm};
+pub use crate::drive::{Passage, VerifyEvent, VisitRequest, probe, verify, wait_at_gate, warm};
 pub use crate::gate::{
     Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
 };
@@ -56,8 +56,8 @@ pub use crate::pace::{Limits, Reaction};
 pub use crate::queue::Ticket;
 pub use crate::url_list::UrlList;
 pub use crate::variant::{FilesEntry, Variant};
-pub use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
-pub use crate::verify::{Ask, Counts, Decided, Settings, Step, Subject, Verification};
+pub use crate::verdict::{ExpectedBody, NotCached, PurgeTimes, Survivor, Unproven, Verdict, judge};
+pub use crate::verify::{Ask, Decided, UrlToVerify, Verification, VerifyCounts, VerifySettings, VerifyStep};
 #[cfg(feature = "visitor")]
 pub use crate::visitor::{BodySink, NoAnswer, Visit, Visitor, VisitorBuilder, hash, host_of};
-pub use crate::warm::{Fetch, Skipped, WarmFailure, WarmStep, Warmed, Warmer};
+pub use crate::warm::{Skipped, WarmFailure, WarmFetch, WarmStep, Warmed, Warmer};

@@ -10,7 +10,7 @@ const MAX_IN_FLIGHT: usize = 64;
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next<T> {
+pub(crate) enum QueueStep<T> {
     /// Send this request.
     Start(Ticket, T),
     /// Wait until that time, unless a request ends first.
@@ -41,7 +41,7 @@ impl Ticket {
 pub(crate) struct Queue<T> {
     limits: Limits,
     names: HashMap<String, usize>,
-    hosts: Vec<Host<T>>,
+    hosts: Vec<HostQueue<T>>,
     /// The hosts with due tasks, in turn.
     turns: VecDeque<usize>,
     /// The tasks that are not due yet, by time and then by order of arrival.
@@ -51,7 +51,7 @@ pub(crate) struct Queue<T> {
 }
 
 #[derive(Debug)]
-struct Host<T> {
+struct HostQueue<T> {
     pace: Pace,
     due: VecDeque<T>,
 }
@@ -76,7 +76,7 @@ impl<T> Queue<T> {
         }
         let number = self.hosts.len();
         self.names.insert(name.to_owned(), number);
-        self.hosts.push(Host { pace: Pace::new(self.limits), due: VecDeque::new() });
+        self.hosts.push(HostQueue { pace: Pace::new(self.limits), due: VecDeque::new() });
         number
     }
 
@@ -95,7 +95,7 @@ impl<T> Queue<T> {
         self.in_flight
     }
 
-    pub(crate) fn next(&mut self, now: Duration) -> Next<T> {
+    pub(crate) fn next(&mut self, now: Duration) -> QueueStep<T> {
         while let Some(entry) = self.later.first_entry()
             && entry.key().0 <= now
         {
@@ -107,10 +107,10 @@ impl<T> Queue<T> {
             host.due.push_back(task);
         }
         if self.turns.is_empty() && self.later.is_empty() {
-            return Next::Empty;
+            return QueueStep::Empty;
         }
         if self.in_flight >= MAX_IN_FLIGHT {
-            return Next::WaitForEnd;
+            return QueueStep::WaitForEnd;
         }
         let mut soonest = self.later.first_key_value().map(|((due, _), _)| *due);
         for _ in 0..self.turns.len() {
@@ -124,14 +124,14 @@ impl<T> Queue<T> {
                     if !host.due.is_empty() {
                         self.turns.push_back(number);
                     }
-                    return Next::Start(Ticket { host: number, started: now }, task);
+                    return QueueStep::Start(Ticket { host: number, started: now }, task);
                 }
                 Some(at) => soonest = Some(soonest.map_or(at, |known| known.min(at))),
                 None => {}
             }
             self.turns.push_back(number);
         }
-        soonest.map_or(Next::WaitForEnd, Next::Wait)
+        soonest.map_or(QueueStep::WaitForEnd, QueueStep::Wait)
     }
 
     /// Records the end of a request.
@@ -161,7 +161,7 @@ mod tests {
 
     fn start<T: core::fmt::Debug>(queue: &mut Queue<T>, now: Duration) -> (Ticket, T) {
         match queue.next(now) {
-            Next::Start(ticket, task) => (ticket, task),
+            QueueStep::Start(ticket, task) => (ticket, task),
             other => panic!("{other:?}"),
         }
     }
@@ -177,11 +177,11 @@ mod tests {
         let (first, task) = start(&mut queue, ms(0));
         assert_eq!(task, ("a", 0));
         assert_eq!(start(&mut queue, ms(0)).1, ("b", 0));
-        assert_eq!(queue.next(ms(0)), Next::WaitForEnd);
+        assert_eq!(queue.next(ms(0)), QueueStep::WaitForEnd);
         queue.end(ms(30), first, Reaction::Fine(ms(30)));
-        assert_eq!(queue.next(ms(30)), Next::Wait(ms(102)));
+        assert_eq!(queue.next(ms(30)), QueueStep::Wait(ms(102)));
         assert_eq!(start(&mut queue, ms(102)).1, ("a", 1));
-        assert_eq!(queue.next(ms(102)), Next::Empty);
+        assert_eq!(queue.next(ms(102)), QueueStep::Empty);
     }
 
     #[test]
@@ -190,11 +190,11 @@ mod tests {
         let host = queue.host("a.test");
         queue.push(host, "late", ms(500));
         queue.push(host, "early", ms(200));
-        assert_eq!(queue.next(ms(0)), Next::Wait(ms(200)));
+        assert_eq!(queue.next(ms(0)), QueueStep::Wait(ms(200)));
         assert_eq!(queue.len(), 2);
         assert_eq!(start(&mut queue, ms(600)).1, "early");
         assert_eq!(queue.clear(), ["late"]);
-        assert_eq!(queue.next(ms(600)), Next::Empty);
+        assert_eq!(queue.next(ms(600)), QueueStep::Empty);
     }
 
     #[test]
@@ -207,6 +207,6 @@ mod tests {
         queue.push(a, 2, ms(20));
         queue.push(b, 3, ms(20));
         assert_eq!(start(&mut queue, ms(400)).1, 3);
-        assert_eq!(queue.next(ms(400)), Next::Wait(ms(60_010)));
+        assert_eq!(queue.next(ms(400)), QueueStep::Wait(ms(60_010)));
     }
 }

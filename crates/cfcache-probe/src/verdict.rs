@@ -5,12 +5,12 @@ use core::time::Duration;
 
 use cfcache_model::endpoint::Action;
 
-use crate::answer::{Answer, CacheStatus, Obstacle, Sha256};
+use crate::answer::{CacheStatus, Obstacle, Sha256, VisitorAnswer};
 
 /// The purge that an answer is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Purged {
+pub struct PurgeTimes {
     /// The action of the purge.
     pub action: Action,
     /// The time from the acceptance of the last purge that covers the URL until the request was sent.
@@ -19,7 +19,7 @@ pub struct Purged {
     pub until_answered: Duration,
 }
 
-impl Purged {
+impl PurgeTimes {
     /// Creates a purge with these times.
     #[must_use]
     pub const fn new(action: Action, until_asked: Duration, until_answered: Duration) -> Self {
@@ -43,7 +43,7 @@ impl ExpectedBody {
     /// Returns whether an answer has this body. Returns `None` if the answer should not be compared, or if its body was
     /// not read completely.
     #[must_use]
-    pub fn matches(self, answer: &Answer) -> Option<bool> {
+    pub fn matches(self, answer: &VisitorAnswer) -> Option<bool> {
         let found = answer.body.sha256?;
         match self {
             Self::Exactly(expected) => Some(found == expected),
@@ -52,7 +52,7 @@ impl ExpectedBody {
         }
     }
 
-    const fn is_compared(self, answer: &Answer) -> bool {
+    const fn is_compared(self, answer: &VisitorAnswer) -> bool {
         !matches!(self, Self::OfFile(_)) || matches!(answer.status, 200..=299)
     }
 }
@@ -198,7 +198,7 @@ impl Verdict {
 /// - A copy counts as younger than the purge only if `Age`, which is in whole seconds, excludes any doubt.
 /// - If `expected` is given, another body is never proven.
 #[must_use]
-pub fn judge(purged: Purged, answer: &Answer, expected: Option<ExpectedBody>) -> Verdict {
+pub fn judge(purged: PurgeTimes, answer: &VisitorAnswer, expected: Option<ExpectedBody>) -> Verdict {
     let expected = expected.filter(|expected| expected.is_compared(answer));
     let verdict = judge_cache(purged, answer, expected.is_some());
     // If the age of the copy is uncertain, a different body is more conclusive.
@@ -215,7 +215,7 @@ pub fn judge(purged: Purged, answer: &Answer, expected: Option<ExpectedBody>) ->
     }
 }
 
-fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
+fn judge_cache(purged: PurgeTimes, answer: &VisitorAnswer, is_compared: bool) -> Verdict {
     if !answer.is_from_edge() {
         return Verdict::NotCached(NotCached::NotCloudflare);
     }
@@ -249,7 +249,7 @@ fn judge_cache(purged: Purged, answer: &Answer, is_compared: bool) -> Verdict {
     }
 }
 
-fn judge_hit(purged: Purged, age: Option<u64>) -> Verdict {
+fn judge_hit(purged: PurgeTimes, age: Option<u64>) -> Verdict {
     let Some(age) = age else { return Verdict::Unproven(Unproven::NoAge) };
     // The copy is between `age` and `age + 1` seconds old. The edge computed its age at some time between the request
     // and its answer.

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 
 use cfcache_model::endpoint::Action;
 
-use crate::answer::{Answer, CacheStatus};
+use crate::answer::{CacheStatus, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Next, Queue, Ticket};
+use crate::queue::{Queue, QueueStep, Ticket};
 use crate::variant::Variant;
-use crate::verdict::{ExpectedBody, NotCached, Purged, Survivor, Unproven, Verdict, judge};
+use crate::verdict::{ExpectedBody, NotCached, PurgeTimes, Survivor, Unproven, Verdict, judge};
 
 /// How many times the purge of a survivor is repeated.
 const MAX_REPEATED_PURGES: u32 = 2;
@@ -40,7 +40,7 @@ const MAX_DIAGNOSED: usize = 10;
 /// The settings of a verification.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct VerifySettings {
     /// The action of the purge.
     pub action: Action,
     /// How long a URL is requested, from the first request on. Default: 30 s.
@@ -53,7 +53,7 @@ pub struct Settings {
     pub diagnose: bool,
 }
 
-impl Settings {
+impl VerifySettings {
     /// Creates the default settings for an action.
     #[must_use]
     pub const fn new(action: Action) -> Self {
@@ -70,12 +70,12 @@ impl Settings {
 /// A URL to verify.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Subject {
+pub struct UrlToVerify {
     /// The host with its port. URLs with the same host share a rate limit.
     pub host: String,
     /// When the purge that covers it was accepted.
     pub accepted_at: Duration,
-    /// The action of its purge, if it differs from [`Settings::action`].
+    /// The action of its purge, if it differs from [`VerifySettings::action`].
     pub action: Option<Action>,
     /// The body that visitors should get, if it is known.
     pub expected: Option<ExpectedBody>,
@@ -83,7 +83,7 @@ pub struct Subject {
     pub before: Option<Option<CacheStatus>>,
 }
 
-impl Subject {
+impl UrlToVerify {
     /// Creates a URL of a host that was purged at that time.
     #[must_use]
     pub fn new(host: impl Into<String>, accepted_at: Duration) -> Self {
@@ -115,7 +115,7 @@ impl Subject {
 /// The next step of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Step {
+pub enum VerifyStep {
     /// Request a URL, and pass the result to [`Verification::on_answer`].
     Ask(Ask),
     /// Purge these URLs, and pass the result to [`Verification::on_purged`].
@@ -143,7 +143,7 @@ pub struct Ask {
 /// The number of URLs by verdict. Their sum is `probed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct VerifyCounts {
     /// The number of all URLs.
     pub probed: u64,
     /// The number of proven URLs.
@@ -179,12 +179,12 @@ pub struct Decided {
 /// A verification. It stores only URLs without a verdict.
 #[derive(Debug)]
 pub struct Verification {
-    settings: Settings,
+    settings: VerifySettings,
     queue: Queue<(usize, Variant)>,
     /// URLs are added and removed in almost the same order, which would make a hash table grow to twice its size.
     urls: BTreeMap<usize, Url>,
     pushed: usize,
-    counts: Counts,
+    counts: VerifyCounts,
     /// The URLs whose purge must be repeated, and since when the first of them has waited.
     to_purge: Vec<usize>,
     to_purge_since: Duration,
@@ -210,7 +210,7 @@ struct Url {
     round_began: Duration,
     had_no_age: bool,
     purges: u32,
-    state: State,
+    state: UrlState,
     last: Option<Verdict>,
     /// The variants that still get another old copy.
     still_served: Vec<Variant>,
@@ -219,7 +219,7 @@ struct Url {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum UrlState {
     Asking,
     /// Waits for a purge, and is requested again after it.
     Purging,
@@ -232,13 +232,13 @@ enum State {
 impl Verification {
     /// Creates a verification without URLs.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: VerifySettings) -> Self {
         Self {
             settings,
             queue: Queue::new(settings.limits),
             urls: BTreeMap::new(),
             pushed: 0,
-            counts: Counts::default(),
+            counts: VerifyCounts::default(),
             to_purge: Vec::new(),
             to_purge_since: Duration::ZERO,
             is_purging: false,
@@ -249,7 +249,7 @@ impl Verification {
     }
 
     /// Adds a URL, which may be requested from now on. Returns its index.
-    pub fn push(&mut self, now: Duration, subject: Subject) -> usize {
+    pub fn push(&mut self, now: Duration, subject: UrlToVerify) -> usize {
         let number = self.pushed;
         self.pushed += 1;
         let host = self.queue.host(&subject.host);
@@ -265,7 +265,7 @@ impl Verification {
             round_began: now,
             had_no_age: false,
             purges: 0,
-            state: State::Asking,
+            state: UrlState::Asking,
             last: None,
             still_served: Vec::new(),
             stored: None,
@@ -280,15 +280,15 @@ impl Verification {
     }
 
     /// Returns the next step.
-    pub fn next(&mut self, now: Duration) -> Step {
+    pub fn next(&mut self, now: Duration) -> VerifyStep {
         let next = self.queue.next(now);
         let is_idle = match next {
-            Next::Start(ticket, (url, variant)) => return Step::Ask(Ask { ticket, url, variant }),
-            Next::Empty => self.queue.in_flight() == 0,
-            Next::Wait(_) | Next::WaitForEnd => false,
+            QueueStep::Start(ticket, (url, variant)) => return VerifyStep::Ask(Ask { ticket, url, variant }),
+            QueueStep::Empty => self.queue.in_flight() == 0,
+            QueueStep::Wait(_) | QueueStep::WaitForEnd => false,
         };
         let mut wait = match next {
-            Next::Wait(until) => Some(until),
+            QueueStep::Wait(until) => Some(until),
             _ => None,
         };
         if !self.to_purge.is_empty() && !self.is_purging {
@@ -299,19 +299,19 @@ impl Verification {
                 let group = core::mem::replace(&mut self.to_purge, rest);
                 self.to_purge_since = now;
                 self.is_purging = true;
-                return Step::Purge(group);
+                return VerifyStep::Purge(group);
             }
             wait = Some(wait.map_or(due, |until| until.min(due)));
         }
         match wait {
-            _ if self.urls.is_empty() => Step::Done,
-            Some(until) => Step::Wait(until),
-            None => Step::WaitForEnd,
+            _ if self.urls.is_empty() => VerifyStep::Done,
+            Some(until) => VerifyStep::Wait(until),
+            None => VerifyStep::WaitForEnd,
         }
     }
 
     /// Records an answer, or why there is none.
-    pub fn on_answer(&mut self, now: Duration, ask: Ask, answer: Result<&Answer, &str>) {
+    pub fn on_answer(&mut self, now: Duration, ask: Ask, answer: Result<&VisitorAnswer, &str>) {
         let Ask { ticket, url: number, variant } = ask;
         let reaction = match &answer {
             Ok(answer) if answer.status == 429 || answer.status >= 500 => {
@@ -322,7 +322,7 @@ impl Verification {
         };
         self.queue.end(now, ticket, reaction);
         let Some(url) = self.urls.get_mut(&number) else { return };
-        let purged = Purged {
+        let purged = PurgeTimes {
             action: url.action,
             until_asked: ticket.started().saturating_sub(url.accepted_at),
             until_answered: now.saturating_sub(url.accepted_at),
@@ -336,7 +336,7 @@ impl Verification {
             _ => None,
         };
         match url.state {
-            State::Diagnosing(left) => {
+            UrlState::Diagnosing(left) => {
                 // Variants with the same storage time have the same copy.
                 let is_same = match (stored, url.stored) {
                     (Some(one), Some(other)) => (one - other).abs() < SAME_COPY_SECONDS,
@@ -346,12 +346,12 @@ impl Verification {
                 if matches!(verdict, Verdict::Survivor(_)) && !is_same {
                     url.still_served.push(variant);
                 }
-                url.state = State::Diagnosing(left.saturating_sub(1));
+                url.state = UrlState::Diagnosing(left.saturating_sub(1));
                 if left <= 1 {
                     self.close(number);
                 }
             }
-            State::Asking => {
+            UrlState::Asking => {
                 url.first_asked.get_or_insert(ticket.started());
                 url.stored = stored;
                 url.has_expected = answer
@@ -359,7 +359,7 @@ impl Verification {
                 url.asked += 1;
                 self.asked(now, number, verdict);
             }
-            State::Purging | State::CleaningUp => {}
+            UrlState::Purging | UrlState::CleaningUp => {}
         }
     }
 
@@ -386,7 +386,7 @@ impl Verification {
         );
         let patience = PURGE_DELAY.min(timeout / 4);
         if is_old && url.purges < MAX_REPEATED_PURGES && now < deadline && now >= url.round_began + patience {
-            return self.purge_again(now, number, State::Purging);
+            return self.purge_again(now, number, UrlState::Purging);
         }
         if now >= deadline {
             return self.give_up(now, number, &verdict);
@@ -407,7 +407,7 @@ impl Verification {
             Verdict::Survivor(_) if self.settings.diagnose && self.diagnosed < MAX_DIAGNOSED => {
                 self.diagnosed += 1;
                 let Some(url) = self.urls.get_mut(&number) else { return };
-                url.state = State::Diagnosing(Variant::DIAGNOSIS.len());
+                url.state = UrlState::Diagnosing(Variant::DIAGNOSIS.len());
                 let host = url.host;
                 for variant in Variant::DIAGNOSIS {
                     self.queue.push(host, (number, variant), now);
@@ -415,13 +415,13 @@ impl Verification {
             }
             // The probe itself brought this body into the cache, and visitors should not get it.
             Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere) => {
-                self.purge_again(now, number, State::CleaningUp);
+                self.purge_again(now, number, UrlState::CleaningUp);
             }
             _ => self.close(number),
         }
     }
 
-    fn purge_again(&mut self, now: Duration, number: usize, state: State) {
+    fn purge_again(&mut self, now: Duration, number: usize, state: UrlState) {
         if let Some(url) = self.urls.get_mut(&number) {
             url.state = state;
         }
@@ -431,7 +431,7 @@ impl Verification {
         self.to_purge.push(number);
     }
 
-    /// Records the result of a [`Step::Purge`].
+    /// Records the result of a [`VerifyStep::Purge`].
     pub fn on_purged(&mut self, now: Duration, urls: &[usize], result: Result<(), &str>) {
         self.is_purging = false;
         for number in urls {
@@ -445,11 +445,11 @@ impl Verification {
                 continue;
             }
             url.purges += 1;
-            if url.state == State::CleaningUp || self.is_stopped {
+            if url.state == UrlState::CleaningUp || self.is_stopped {
                 self.close(*number);
                 continue;
             }
-            url.state = State::Asking;
+            url.state = UrlState::Asking;
             (url.accepted_at, url.round_began, url.asked, url.had_no_age) = (now, now, 0, false);
             let host = url.host;
             self.queue.push(host, (*number, Variant::Plain), now);
@@ -498,7 +498,7 @@ impl Verification {
 
     /// Returns the number of URLs by verdict. URLs without a verdict count as unproven.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> VerifyCounts {
         let mut counts = self.counts;
         counts.probed = self.pushed as u64;
         counts.unproven += self.urls.len() as u64;
@@ -518,7 +518,7 @@ impl Url {
     }
 }
 
-impl Counts {
+impl VerifyCounts {
     const fn counter(&mut self, verdict: &Verdict) -> &mut u64 {
         match verdict {
             Verdict::Proven => &mut self.proven,

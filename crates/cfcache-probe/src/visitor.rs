@@ -17,7 +17,7 @@ use http::{HeaderMap, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ring::digest::{Context, SHA256};
 
-use crate::answer::{Answer, Body, Sha256, edge_error};
+use crate::answer::{Body, Sha256, VisitorAnswer, edge_error};
 
 /// The characters that a browser encodes (<https://url.spec.whatwg.org/#path-percent-encode-set>), without `?`, `#` and
 /// `%`, which are already handled.
@@ -59,7 +59,7 @@ struct Origins {
     uses: u64,
 }
 
-/// Settings for a [`Visitor`].
+/// VerifySettings for a [`Visitor`].
 #[must_use = "a builder does nothing until `build`"]
 #[derive(Clone)]
 pub struct VisitorBuilder {
@@ -78,7 +78,7 @@ pub struct VisitorBuilder {
 #[non_exhaustive]
 pub struct Visit {
     /// The answer. A body that was not read completely has no hash.
-    pub answer: Answer,
+    pub answer: VisitorAnswer,
     /// The headers of the answer.
     pub headers: HeaderMap,
     /// Why the body was not read completely, if it was not.
@@ -230,7 +230,7 @@ impl Visitor {
         }
         #[expect(clippy::disallowed_methods, reason = "a `Retry-After` date is relative to now")]
         let now = SystemTime::now();
-        let answer = Answer::from_head(head.status, &head.headers, now).with_body(body);
+        let answer = VisitorAnswer::from_head(head.status, &head.headers, now).with_body(body);
         Ok(Visit { answer, headers: head.headers, broken })
     }
 

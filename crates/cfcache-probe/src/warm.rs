@@ -5,9 +5,9 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::answer::{Answer, CacheStatus, Obstacle};
+use crate::answer::{CacheStatus, Obstacle, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Next, Queue, Ticket};
+use crate::queue::{Queue, QueueStep, Ticket};
 use crate::variant::Variant;
 
 /// How many times a request is repeated that was refused temporarily or got no answer.
@@ -63,7 +63,7 @@ impl Warmed {
     }
 
     /// Converts the first answer.
-    fn from_answer(answer: &Answer) -> Self {
+    fn from_answer(answer: &VisitorAnswer) -> Self {
         if let Some(obstacle) = answer.obstacle() {
             return Self::Failed(WarmFailure::Obstacle(obstacle));
         }
@@ -80,7 +80,7 @@ impl Warmed {
     }
 
     /// Converts the answer to the second request.
-    fn certify(answer: &Answer) -> Self {
+    fn certify(answer: &VisitorAnswer) -> Self {
         match &answer.cache_status {
             Some(status @ (CacheStatus::Hit | CacheStatus::Revalidated | CacheStatus::Updating)) => {
                 Self::Warm(status.clone())
@@ -140,8 +140,8 @@ impl fmt::Display for WarmFailure {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarmStep {
-    /// Fetch a URL completely, and pass the result to [`Warmer::on_answer`].
-    Fetch(Fetch),
+    /// WarmFetch a URL completely, and pass the result to [`Warmer::on_answer`].
+    Fetch(WarmFetch),
     /// Wait until that time, unless a request ends first.
     Wait(Duration),
     /// Wait until a request ends.
@@ -153,7 +153,7 @@ pub enum WarmStep {
 /// A request to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Fetch {
+pub struct WarmFetch {
     /// Identifies the request.
     pub ticket: Ticket,
     /// The index of the URL, as passed by the caller.
@@ -168,13 +168,13 @@ pub struct Fetch {
 /// Fetches URLs in the order in which they were added.
 #[derive(Debug)]
 pub struct Warmer {
-    queue: Queue<Task>,
+    queue: Queue<WarmTask>,
     certify: bool,
     is_stopped: bool,
 }
 
 #[derive(Debug)]
-struct Task {
+struct WarmTask {
     url: usize,
     variant: Variant,
     host: usize,
@@ -193,7 +193,7 @@ impl Warmer {
     /// Adds a URL of a host, with an index that the caller chooses.
     pub fn push(&mut self, now: Duration, host: &str, url: usize, variant: Variant) {
         let host = self.queue.host(host);
-        self.queue.push(host, Task { url, variant, host, tries: 0, certifies: false }, now);
+        self.queue.push(host, WarmTask { url, variant, host, tries: 0, certifies: false }, now);
     }
 
     /// Returns the number of requests that wait or are in flight.
@@ -205,12 +205,12 @@ impl Warmer {
     /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> WarmStep {
         match self.queue.next(now) {
-            Next::Start(ticket, Task { url, variant, host, tries, certifies }) => {
-                WarmStep::Fetch(Fetch { ticket, url, variant, host, tries, certifies })
+            QueueStep::Start(ticket, WarmTask { url, variant, host, tries, certifies }) => {
+                WarmStep::Fetch(WarmFetch { ticket, url, variant, host, tries, certifies })
             }
-            Next::Wait(until) => WarmStep::Wait(until),
-            Next::Empty if self.queue.in_flight() == 0 => WarmStep::Idle,
-            Next::WaitForEnd | Next::Empty => WarmStep::WaitForEnd,
+            QueueStep::Wait(until) => WarmStep::Wait(until),
+            QueueStep::Empty if self.queue.in_flight() == 0 => WarmStep::Idle,
+            QueueStep::WaitForEnd | QueueStep::Empty => WarmStep::WaitForEnd,
         }
     }
 
@@ -218,8 +218,8 @@ impl Warmer {
     pub fn on_answer(
         &mut self,
         now: Duration,
-        fetch: Fetch,
-        answer: Result<&Answer, &str>,
+        fetch: WarmFetch,
+        answer: Result<&VisitorAnswer, &str>,
     ) -> Option<Warmed> {
         let reaction = match &answer {
             Ok(answer) if answer.status == 429 || answer.status >= 500 => {
@@ -235,11 +235,11 @@ impl Warmer {
             Err(_) if fetch.certifies => Warmed::NotCertified(None),
             Err(why) => Warmed::Failed(WarmFailure::NoAnswer(why.to_owned())),
         };
-        let Fetch { url, variant, host, tries, certifies, .. } = fetch;
+        let WarmFetch { url, variant, host, tries, certifies, .. } = fetch;
         // The second request is not repeated: a repetition would itself fill the cache.
         if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped {
             let wait = Duration::from_secs(1 << (2 * tries));
-            let task = Task { url, variant, host, tries: tries + 1, certifies };
+            let task = WarmTask { url, variant, host, tries: tries + 1, certifies };
             self.queue.push(host, task, now + wait);
             return None;
         }
@@ -247,7 +247,7 @@ impl Warmer {
             if self.is_stopped {
                 return Some(Warmed::NotCertified(None));
             }
-            self.queue.push(host, Task { url, variant, host, tries: 0, certifies: true }, now);
+            self.queue.push(host, WarmTask { url, variant, host, tries: 0, certifies: true }, now);
             return None;
         }
         Some(warmed)
@@ -269,17 +269,17 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, cache: &str) -> Answer {
+    fn answer(status: u16, cache: &str) -> VisitorAnswer {
         let mut headers = HeaderMap::new();
         headers.insert("cf-ray", HeaderValue::from_static("8f3a1b2c3d4e5f60-FRA"));
         if !cache.is_empty() {
             headers.insert("cf-cache-status", cache.parse().unwrap());
         }
-        Answer::from_head(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
+        VisitorAnswer::from_head(StatusCode::from_u16(status).unwrap(), &headers, SystemTime::UNIX_EPOCH)
     }
 
     /// Warms one URL with these answers. Returns the result, and the number of answers that were used.
-    fn warm(certify: bool, answers: &[Result<Answer, &str>]) -> (Warmed, usize) {
+    fn warm(certify: bool, answers: &[Result<VisitorAnswer, &str>]) -> (Warmed, usize) {
         let mut warmer = Warmer::new(Limits::WARM, certify);
         warmer.push(Duration::ZERO, "a.test", 0, Variant::Plain);
         let (mut now, mut used) = (Duration::ZERO, 0);

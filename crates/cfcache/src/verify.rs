@@ -11,8 +11,8 @@ use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::{Kind, Target};
 use cfcache_model::{EnvironmentId, PurgeBody, ZoneId};
 use cfcache_probe::{
-    AcceptedUrl, AcceptedUrls, Counts, ExpectedBody, Limits, Progress, Settings, Sha256, Subject, UrlList,
-    Verdict, Verification, Visitor, VisitorBuilder, host_of, seed, verify,
+    AcceptedUrl, AcceptedUrls, ExpectedBody, Limits, Sha256, UrlList, UrlToVerify, Verdict, Verification,
+    VerifyCounts, VerifyEvent, VerifySettings, Visitor, VisitorBuilder, host_of, seed, verify,
 };
 use http::{HeaderName, HeaderValue};
 
@@ -174,7 +174,7 @@ impl Verified {
         self.survivors + self.unproven == 0
     }
 
-    fn set_counts(&mut self, counts: Counts) {
+    fn set_counts(&mut self, counts: VerifyCounts) {
         self.probed = counts.probed;
         self.proven = counts.proven;
         self.refilled = counts.refilled;
@@ -243,20 +243,20 @@ pub(crate) async fn run(
     let mut next = || {
         let url = get(begun)?;
         begun += 1;
-        let target = cfcache_probe::Target::from_entry(&url.target)?;
+        let target = cfcache_probe::VisitRequest::from_target(&url.target)?;
         let expected = settings.expected.get(&target.url).copied().map(ExpectedBody::Exactly);
-        Some((Subject::new(host_of(&target.url), url.at).with_expected(expected), target))
+        Some((UrlToVerify::new(host_of(&target.url), url.at).with_expected(expected), target))
     };
     let mut verified = Verified::default();
-    let mut watch = |progress: Progress<'_>| match progress {
-        Progress::Answer(_, answer) => {
+    let mut watch = |progress: VerifyEvent<'_>| match progress {
+        VerifyEvent::Answer(_, answer) => {
             if let Some(colo) = answer.colo()
                 && verified.colos.len() < COLOS
             {
                 verified.colos.insert(colo.to_owned());
             }
         }
-        Progress::Decided(decided) => {
+        VerifyEvent::Decided(decided) => {
             if !decided.verdict.is_settled()
                 && verified.open.len() < NAMED
                 && let Some(url) = get(decided.url)
@@ -270,7 +270,7 @@ pub(crate) async fn run(
     let mut purge = |numbers: Vec<usize>| {
         place.purge(numbers.into_iter().filter_map(|number| Some(get(number)?.target)).collect())
     };
-    let mut machine = Settings::new(place.action);
+    let mut machine = VerifySettings::new(place.action);
     (machine.timeout, machine.limits, machine.diagnose) = (settings.timeout, settings.limits, false);
     let mut verification = Verification::new(machine);
     let visitor = settings.visitor.clone().with_proxy_rules(place.client.proxies.clone());

@@ -10,9 +10,9 @@ use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
-    AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, Progress, Sample, Settings,
-    Subject, Target as Visited, Unproven, UrlList, Variant, Verdict, Verification, Visit, Visitor, Warmed,
-    host_of, seed, wait_at_gate,
+    AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, RandomSample, Unproven,
+    UrlList, UrlToVerify, Variant, Verdict, Verification, VerifyEvent, VerifySettings, Visit, VisitRequest,
+    Visitor, Warmed, host_of, seed, wait_at_gate,
 };
 
 use crate::console::Console;
@@ -166,8 +166,8 @@ fn transition(visits: Option<&Visits>) -> Option<&VerifyJob> {
     visits?.verify.as_ref().filter(|job| job.transition)
 }
 
-fn sample_of(job: &VerifyJob) -> Sample<Target> {
-    Sample::new(job.sample, seed())
+fn sample_of(job: &VerifyJob) -> RandomSample<Target> {
+    RandomSample::new(job.sample, seed())
 }
 
 /// A sample of the URLs to purge, to request them before the purge; empty if this is not needed.
@@ -207,20 +207,22 @@ async fn request_before(
     interrupts: &Interrupts,
 ) -> Result<Before, Failure> {
     urls.extend(job.urls.iter());
-    let entries: Vec<(String, Visited)> =
-        urls.iter().filter_map(|url| Some((url.text().into_owned(), Visited::from_entry(url)?))).collect();
+    let entries: Vec<(String, VisitRequest)> = urls
+        .iter()
+        .filter_map(|url| Some((url.text().into_owned(), VisitRequest::from_target(url)?)))
+        .collect();
     let mut before: Before = entries.iter().map(|(entry, _)| (entry.clone(), None)).collect();
     let mut places = entries.iter();
     let visitor = Arc::new(visits.visitor.clone().build());
     let meter = RefCell::new(Meter::new("URL", "requested before the purge", Some(entries.len() as u64)));
     // Results arrive in the order of the list.
-    let mut emit = |_: &Visited, answer: &Result<Visit, NoAnswer>| {
+    let mut emit = |_: &VisitRequest, answer: &Result<Visit, NoAnswer>| {
         meter.borrow_mut().count(answer.is_ok());
         if let (Some((entry, _)), Ok(visit)) = (places.next(), answer) {
             before.insert(entry.clone(), Some(visit.answer.cache_status.clone()));
         }
     };
-    let list: Vec<Visited> = entries.iter().map(|(_, visited)| visited.clone()).collect();
+    let list: Vec<VisitRequest> = entries.iter().map(|(_, visited)| visited.clone()).collect();
     let pieces = pieces(list.into_iter());
     let is_whole = tokio::select! {
         is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, interrupts.nth(1)) => is_whole,
@@ -352,7 +354,7 @@ impl AfterPurge<'_> {
                 accepted().filter(is_known).collect()
             }
             (None, Some(most)) if most < count => {
-                let mut sample = Sample::new(Some(most), seed());
+                let mut sample = RandomSample::new(Some(most), seed());
                 accepted().for_each(|number| sample.push(|| number));
                 let mut chosen = sample.into_kept();
                 chosen.sort_unstable();
@@ -381,7 +383,7 @@ impl AfterPurge<'_> {
         };
         // Verified entries that are not in the journal yet.
         let mut unwritten = EntryRanges::new();
-        let mut settings = Settings::new(self.action);
+        let mut settings = VerifySettings::new(self.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
         let mut verification = Verification::new(settings);
         let began = urls.accepted.began();
@@ -391,10 +393,10 @@ impl AfterPurge<'_> {
         let mut next = || {
             let url = get(begun)?;
             begun += 1;
-            let target = Visited::from_entry(&url.target)?;
+            let target = VisitRequest::from_target(&url.target)?;
             let expected = job.expected_body(&target.url);
             let expected = expected.or_else(|| compared.and_then(|files| files.body_at(&target.url)));
-            let subject = Subject::new(host_of(&target.url), url.at);
+            let subject = UrlToVerify::new(host_of(&target.url), url.at);
             let mut subject = subject.with_action(url.action).with_expected(expected);
             if let Some(Some(status)) = before.as_ref().and_then(|before| before.get(&*url.target.text())) {
                 subject = subject.with_before(status.clone());
@@ -409,8 +411,8 @@ impl AfterPurge<'_> {
         // By host and file: its first URL with the verdict; `None` once a URL of it serves it, or has no verdict yet,
         // which is reported separately.
         let mut unserved: BTreeMap<(String, String), Option<(String, Decided)>> = BTreeMap::new();
-        let mut watch = |progress: Progress<'_>| match progress {
-            Progress::Answer(nth, answer) => {
+        let mut watch = |progress: VerifyEvent<'_>| match progress {
+            VerifyEvent::Answer(nth, answer) => {
                 if let Some(colo) = answer.colo()
                     && colos.len() < COLOS
                 {
@@ -428,7 +430,7 @@ impl AfterPurge<'_> {
                     report.redirects.push((url, location.clone()));
                 }
             }
-            Progress::Decided(decided) => {
+            VerifyEvent::Decided(decided) => {
                 meter.borrow_mut().count(true);
                 let Some(url) = get(decided.url) else { return };
                 let verdict = &decided.verdict;
@@ -516,12 +518,12 @@ impl AfterPurge<'_> {
         // A host does not serve all forms of a file's URL.
         report.may_be_missing = self.files.is_some();
         let counted = Cell::new(0);
-        let mut emit = |target: &Visited, variant: Variant, warmed: &Warmed| {
+        let mut emit = |target: &VisitRequest, variant: Variant, warmed: &Warmed| {
             counted.set(counted.get() + 1);
             meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
             report.count(target, variant, warmed);
         };
-        let targets = wanted().filter_map(|number| Visited::from_entry(&urls.get(number)?.target));
+        let targets = wanted().filter_map(|number| VisitRequest::from_target(&urls.get(number)?.target));
         let stop = interrupts.nth(1);
         let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
         let warming =

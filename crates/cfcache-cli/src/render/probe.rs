@@ -2,7 +2,7 @@
 
 use cfcache_app::visiting::ProbeReport;
 use cfcache_model::text::clip;
-use cfcache_probe::{Answer, CacheStatus, NoAnswer, Obstacle, Visit};
+use cfcache_probe::{CacheStatus, NoAnswer, Obstacle, Visit, VisitorAnswer};
 use serde::Serialize;
 
 use crate::args::OutputArg;
@@ -89,7 +89,7 @@ fn row(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
         status: answer.map(|answer| answer.status),
         cache_status: answer.and_then(|answer| answer.cache_status.as_ref()).map(CacheStatus::as_str),
         age: answer.and_then(|answer| answer.age),
-        colo: answer.and_then(Answer::colo),
+        colo: answer.and_then(VisitorAnswer::colo),
         etag: answer.and_then(|answer| answer.etag.as_deref()),
         ray: answer.and_then(|answer| answer.ray.as_deref()),
         location: answer.and_then(|answer| answer.location.as_deref()),
@@ -145,7 +145,7 @@ fn print_row(terminal: &Terminal, facts: &str, meaning: &str, url: &str) {
 pub(crate) const HEADERS: &str = " (`--visitor-headers FILE` sends extra headers)";
 
 /// The meaning of a response in a few words.
-fn meaning(answer: Option<&Answer>) -> String {
+fn meaning(answer: Option<&VisitorAnswer>) -> String {
     let Some(answer) = answer else { return "no answer".to_owned() };
     if !answer.is_from_edge() {
         return "not behind Cloudflare".to_owned();

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use cfcache_model::endpoint::Action;
-use cfcache_probe::{Answer, Decided, Settings, Step, Subject, Variant, Verdict, Verification};
+use cfcache_probe::{
+    Decided, UrlToVerify, Variant, Verdict, Verification, VerifySettings, VerifyStep, VisitorAnswer,
+};
 use http::{HeaderMap, StatusCode};
 
 /// The round-trip time of a request. The edge checks its cache in the middle of it.
@@ -86,7 +88,7 @@ impl Edge {
     }
 
     /// Answers a request that arrives at `now`. Also returns when the served copy was stored.
-    pub(crate) fn ask(&mut self, now: Duration, url: usize, variant: Variant) -> (Answer, Duration) {
+    pub(crate) fn ask(&mut self, now: Duration, url: usize, variant: Variant) -> (VisitorAnswer, Duration) {
         self.settle(now);
         let page = &mut self.pages[url];
         page.asked.push(now);
@@ -117,7 +119,7 @@ impl Edge {
             headers.insert("cf-cache-status", cache.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        (Answer::from_head(status, &headers, SystemTime::UNIX_EPOCH), of)
+        (VisitorAnswer::from_head(status, &headers, SystemTime::UNIX_EPOCH), of)
     }
 }
 
@@ -142,17 +144,17 @@ impl Run {
 }
 
 /// Purges all pages at `accepted`, and verifies the purge from `began` on.
-pub(crate) fn verify(edge: &mut Edge, settings: Settings, accepted: Duration, began: Duration) -> Run {
-    let subjects = (0..edge.pages.len()).map(|_| Subject::new("www.example.com", accepted)).collect();
+pub(crate) fn verify(edge: &mut Edge, settings: VerifySettings, accepted: Duration, began: Duration) -> Run {
+    let subjects = (0..edge.pages.len()).map(|_| UrlToVerify::new("www.example.com", accepted)).collect();
     verify_subjects(edge, settings, accepted, began, subjects)
 }
 
 pub(crate) fn verify_subjects(
     edge: &mut Edge,
-    settings: Settings,
+    settings: VerifySettings,
     accepted: Duration,
     began: Duration,
-    subjects: Vec<Subject>,
+    subjects: Vec<UrlToVerify>,
 ) -> Run {
     let all: Vec<usize> = (0..edge.pages.len()).collect();
     edge.purge(accepted, &all);
@@ -168,22 +170,22 @@ pub(crate) fn verify_subjects(
     for _ in 0..1_000_000 {
         let mut wait = None;
         match verification.next(now) {
-            Step::Ask(ask) => {
+            VerifyStep::Ask(ask) => {
                 let (answer, of) = edge.ask(now + LATENCY / 2, ask.url, ask.variant);
                 answers.push((now + LATENCY, ask, answer, of));
                 continue;
             }
-            Step::Purge(urls) => {
+            VerifyStep::Purge(urls) => {
                 assert!(purge.is_none(), "one purge at a time");
                 purge = Some((now + LATENCY, urls));
                 continue;
             }
-            Step::Wait(until) => {
+            VerifyStep::Wait(until) => {
                 assert!(until > now, "a wait that is in the past");
                 wait = Some(until);
             }
-            Step::WaitForEnd => {}
-            Step::Done => {
+            VerifyStep::WaitForEnd => {}
+            VerifyStep::Done => {
                 let mut decided = BTreeMap::new();
                 for url in verification.take_decided() {
                     let twice = decided.insert(url.url, url);
@@ -218,6 +220,6 @@ pub(crate) fn verify_subjects(
     panic!("the verification does not end");
 }
 
-pub(crate) fn settings(action: Action) -> Settings {
-    Settings::new(action)
+pub(crate) fn settings(action: Action) -> VerifySettings {
+    VerifySettings::new(action)
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use cfcache_model::endpoint::Action;
-use cfcache_probe::{Answer, Body, ExpectedBody, Purged, Sha256, Verdict, edge_error, judge};
+use cfcache_probe::{Body, ExpectedBody, PurgeTimes, Sha256, Verdict, VisitorAnswer, edge_error, judge};
 use http::{HeaderMap, StatusCode};
 
 const NEW: Sha256 = Sha256::new([7; 32]);
@@ -13,7 +13,7 @@ const OLD: Sha256 = Sha256::new([3; 32]);
 
 /// Parses an answer of the edge: `200 HIT age=3`, `302 location=/b`, `403 cf-mitigated=challenge`; `bare` means that it
 /// is not from Cloudflare.
-fn answer(text: &str) -> Answer {
+fn answer(text: &str) -> VisitorAnswer {
     let mut words = text.split_whitespace();
     let status = StatusCode::from_bytes(words.next().unwrap().as_bytes()).unwrap();
     let mut headers = HeaderMap::new();
@@ -34,12 +34,12 @@ fn answer(text: &str) -> Answer {
             }
         }
     }
-    Answer::from_head(status, &headers, SystemTime::UNIX_EPOCH).with_body(body)
+    VisitorAnswer::from_head(status, &headers, SystemTime::UNIX_EPOCH).with_body(body)
 }
 
 /// Returns the verdict ten seconds after the purge was accepted.
 fn verdict(action: Action, text: &str, expected: Option<ExpectedBody>) -> Verdict {
-    let purged = Purged::new(action, Duration::from_secs(10), Duration::from_millis(10_080));
+    let purged = PurgeTimes::new(action, Duration::from_secs(10), Duration::from_millis(10_080));
     judge(purged, &answer(text), expected)
 }
 
@@ -139,7 +139,7 @@ fn files_are_compared_only_if_served_and_deleted_ones_must_be_gone() {
 fn an_age_in_seconds_decides_only_if_unambiguous() {
     let judged = |age: u64, asked: u64, answered: u64| {
         let purged =
-            Purged::new(Action::Purge, Duration::from_millis(asked), Duration::from_millis(answered));
+            PurgeTimes::new(Action::Purge, Duration::from_millis(asked), Duration::from_millis(answered));
         judge(purged, &answer(&format!("200 HIT age={age}")), None).as_str()
     };
     // Half a second after the purge, a copy with an age of 0.0 to 0.9 s may be older or younger than the purge.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use cfcache_model::endpoint::Action;
-use cfcache_probe::{CacheStatus, Subject, Variant, Verdict};
+use cfcache_probe::{CacheStatus, UrlToVerify, Variant, Verdict};
 use proptest::prelude::*;
 
 use crate::edge::{Edge, LATENCY, settings, verify, verify_subjects};
@@ -160,7 +160,7 @@ fn a_transition_requires_a_hit_before_the_purge() {
     let mut settings = settings(Action::Purge);
     settings.transition = true;
     let before = [Some(CacheStatus::Hit), Some(CacheStatus::Miss), None];
-    let subject = || Subject::new("www.example.com", secs(100));
+    let subject = || UrlToVerify::new("www.example.com", secs(100));
     let mut subjects = before.map(|before| subject().with_before(before)).to_vec();
     subjects.push(subject());
     let run = verify_subjects(&mut edge, settings, secs(100), secs(100), subjects);
@@ -182,7 +182,7 @@ fn a_transition_requires_a_hit_before_the_purge() {
 fn judges_each_url_by_its_own_action() {
     let mut edge = Edge::with_pages(2, secs(10));
     edge.pages.iter_mut().for_each(|page| page.always = Some((200, "UPDATING")));
-    let subject = Subject::new("www.example.com", secs(100));
+    let subject = UrlToVerify::new("www.example.com", secs(100));
     let subjects = vec![subject.clone(), subject.with_action(Action::Purge)];
     let run = verify_subjects(&mut edge, settings(Action::Invalidate), secs(100), secs(100), subjects);
     let verdicts: Vec<_> = (0..2).map(|url| run.verdict(url).as_str()).collect();
@@ -195,13 +195,13 @@ fn every_url_has_a_verdict_after_a_stop() {
     edge.pages[0].survives = 9;
     let mut verification = cfcache_probe::Verification::new(settings(Action::Purge));
     for _ in 0..2 {
-        verification.push(secs(100), Subject::new("www.example.com", secs(99)));
+        verification.push(secs(100), UrlToVerify::new("www.example.com", secs(99)));
     }
-    let cfcache_probe::Step::Ask(ask) = verification.next(secs(100)) else { panic!("nothing to ask") };
+    let cfcache_probe::VerifyStep::Ask(ask) = verification.next(secs(100)) else { panic!("nothing to ask") };
     let (answer, _) = edge.ask(secs(100), ask.url, ask.variant);
     verification.on_answer(secs(100), ask, Ok(&answer));
     verification.stop();
-    assert_eq!(verification.next(secs(100)), cfcache_probe::Step::Done);
+    assert_eq!(verification.next(secs(100)), cfcache_probe::VerifyStep::Done);
     let verdicts: Vec<_> =
         verification.take_decided().iter().map(|decided| decided.verdict.to_string()).collect();
     assert_eq!(verdicts[0], "the old copy is still served (HIT, 90 s old)");

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use cfcache_probe::{
-    Expectation, GateSettings, Limits, Passage, Sha256, Target, Variant, Visitor, probe, wait_at_gate, warm,
+    Expectation, GateSettings, Limits, Passage, Sha256, Variant, VisitRequest, Visitor, probe, wait_at_gate,
+    warm,
 };
 use futures_core::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,12 +70,15 @@ fn answer(headers: &str, body: &str) -> String {
 const HIT: &str = "200 OK\r\ncf-cache-status: HIT\r\nage: 3\r\ncf-ray: 8f3a1b2c3d4e5f60-FRA\r\n";
 
 /// A stream of one item.
-struct Once(Option<Vec<Target>>);
+struct Once(Option<Vec<VisitRequest>>);
 
 impl Stream for Once {
-    type Item = Vec<Target>;
+    type Item = Vec<VisitRequest>;
 
-    fn poll_next(mut self: core::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Vec<Target>>> {
+    fn poll_next(
+        mut self: core::pin::Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Vec<VisitRequest>>> {
         Poll::Ready(self.0.take())
     }
 }
@@ -156,7 +160,7 @@ async fn probe_requests_each_url_once_in_order() {
         answer(HIT, path)
     })
     .await;
-    let targets = (0..1000).map(|number| Target::new(server.url(&format!("/{number}")))).collect();
+    let targets = (0..1000).map(|number| VisitRequest::new(server.url(&format!("/{number}")))).collect();
     let mut given = Vec::new();
     let limits = Limits::new(4, None);
     let visitor = Arc::new(visitor());
@@ -180,7 +184,7 @@ async fn probe_requests_each_url_once_in_order() {
 #[tokio::test]
 async fn warm_fetches_each_url_for_each_variant() {
     let server = Server::start(|_| answer("200 OK\r\ncf-cache-status: MISS\r\ncf-ray: a-FRA\r\n", "x")).await;
-    let targets = vec![Target::new(server.url("/a"))];
+    let targets = vec![VisitRequest::new(server.url("/a"))];
     let mut given = Vec::new();
     let variants = [Variant::Plain, Variant::Mobile, Variant::Avif];
     let limits = Limits::new(2, None);
