@@ -1,16 +1,17 @@
 //! Splits targets into request-sized batches.
 
-mod unsent;
 mod window;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use hashbrown::HashSet;
+
 use crate::InvalidInput;
 use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
-use crate::plan::unsent::UnsentKeys;
 use crate::plan::window::{FingerprintWindow, fingerprint};
+use crate::shared_text::SharedText;
 use crate::target::{Kind, Target, Warning};
 
 /// The maximum number of distinct entries that a planner remembers to find duplicates.
@@ -223,14 +224,15 @@ pub struct Planner {
 #[derive(Debug)]
 enum Seen {
     Whole(FingerprintWindow),
-    Unsent(UnsentKeys),
+    /// The keys of the unsent targets.
+    Unsent(HashSet<SharedText>),
 }
 
 impl Seen {
     fn new(dedupe: Dedupe) -> Self {
         match dedupe {
             Dedupe::WholeInput => Self::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
-            Dedupe::Unsent => Self::Unsent(UnsentKeys::default()),
+            Dedupe::Unsent => Self::Unsent(HashSet::new()),
         }
     }
 
@@ -238,7 +240,7 @@ impl Seen {
     fn insert(&mut self, target: &Target) -> bool {
         match self {
             Self::Whole(window) => window.insert(fingerprint(target)),
-            Self::Unsent(unsent) => unsent.insert(target.key()),
+            Self::Unsent(keys) => keys.insert(target.key()),
         }
     }
 
@@ -251,7 +253,7 @@ impl Seen {
                 window.expect(&fingerprints);
                 fingerprints.into_iter().map(|fingerprint| window.insert(fingerprint)).collect()
             }
-            Self::Unsent(unsent) => entries.iter().map(|entry| unsent.insert(entry.target.key())).collect(),
+            Self::Unsent(keys) => entries.iter().map(|entry| keys.insert(entry.target.key())).collect(),
         }
     }
 }
@@ -278,11 +280,13 @@ impl Planner {
         self
     }
 
-    /// Marks the batch whose first entry has this ordinal as sent: with [`Dedupe::Unsent`], an entry that equals one of
-    /// its entries is no longer a duplicate.
-    pub fn sent(&mut self, first_ordinal: u64) {
-        if let Seen::Unsent(unsent) = &mut self.seen {
-            unsent.sent(first_ordinal);
+    /// Marks entries of a returned batch as sent: with [`Dedupe::Unsent`], an entry that equals one of them is no longer
+    /// a duplicate. Call it once for each entry.
+    pub fn sent(&mut self, entries: &[Entry]) {
+        if let Seen::Unsent(keys) = &mut self.seen {
+            for entry in entries {
+                keys.remove(&entry.target.key());
+            }
         }
     }
 
@@ -397,11 +401,6 @@ impl Planner {
         };
         self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.plus(Sizes::new(&entry.target)));
         let entries = core::mem::replace(&mut self.pending, rest);
-        if let Seen::Unsent(unsent) = &mut self.seen
-            && let Some(first) = entries.first()
-        {
-            unsent.planned(first.ordinal, entries.len());
-        }
         (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
     }
 

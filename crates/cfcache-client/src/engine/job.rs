@@ -116,8 +116,8 @@ struct ScopeState {
 /// A batch that is queued or in flight.
 struct PendingBatch {
     number: u64,
-    /// The planner's identifier of the batch; `None` once it was sent.
-    first_ordinal: Option<u64>,
+    /// Whether its entries still count as unsent in the planner.
+    is_unsent: bool,
     body: PurgeBody,
     /// The encoded body, which attempts share.
     json: Bytes,
@@ -395,7 +395,6 @@ impl<O: Observer> PurgeJob<O> {
     /// Passes a batch to the scheduler, without the entries that were accepted before.
     fn enqueue(&mut self, scope: usize, batch: Batch) {
         let state = &mut self.scopes[scope];
-        let first_ordinal = batch.entries().first().map(|entry| entry.ordinal);
         let accepted = &state.scope.accepted;
         let rest = if accepted.is_empty() {
             Ok(batch)
@@ -404,20 +403,18 @@ impl<O: Observer> PurgeJob<O> {
             let (skipped, rest): (Vec<Entry>, Vec<Entry>) =
                 batch.entries().iter().cloned().partition(is_accepted);
             if !skipped.is_empty() {
+                // Entries that are not sent must not hide equal ones that come later.
+                state.planner.sent(&skipped);
                 state.summary.skipped += skipped.len() as u64;
                 self.total.skipped += skipped.len() as u64;
                 self.observer.on(Event::Skipped { scope, entries: &skipped });
             }
             Batch::from_targets(rest)
         };
-        match rest {
-            Ok(batch) => {
-                let (cost, mut pending) = state.pack(batch);
-                pending.first_ordinal = first_ordinal;
-                state.scheduler.push(pending, cost, state.descriptor.replay);
-            }
-            // Entries that are not sent must not hide equal ones that come later.
-            Err(_) => first_ordinal.into_iter().for_each(|first| state.planner.sent(first)),
+        if let Ok(batch) = rest {
+            let (cost, mut pending) = state.pack(batch);
+            pending.is_unsent = true;
+            state.scheduler.push(pending, cost, state.descriptor.replay);
         }
     }
 
@@ -439,11 +436,14 @@ impl<O: Observer> PurgeJob<O> {
         // Entries that do not fill a batch have been waiting for this request until now.
         state.pending_since = state.pending_since.map(|_| now);
         let pending = state.scheduler.request_mut(ticket)?;
-        let first_ordinal = pending.first_ordinal.take();
+        if core::mem::take(&mut pending.is_unsent)
+            && let PurgeBody::Batch(batch) = &pending.body
+        {
+            state.planner.sent(batch.entries());
+        }
         let operation =
             Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
         let message = self.codec.request(&state.path, Some(pending.json.clone()));
-        first_ordinal.into_iter().for_each(|first| state.planner.sent(first));
         match message {
             Ok(message) => {
                 self.in_flight += 1;
@@ -727,8 +727,7 @@ impl ScopeState {
         let body = PurgeBody::Batch(batch);
         let json = Bytes::from(body.to_json());
         let cost = body.cost();
-        let pending =
-            PendingBatch { number, first_ordinal: None, body, json, last_try: None, unclear: false };
+        let pending = PendingBatch { number, is_unsent: false, body, json, last_try: None, unclear: false };
         (cost, Box::new(pending))
     }
 

@@ -209,7 +209,7 @@ proptest! {
                 queued.push_back(batch);
             }
             if send && let Some(batch) = queued.pop_front() {
-                planner.sent(batch.entries()[0].ordinal);
+                planner.sent(batch.entries());
             }
         }
     }
