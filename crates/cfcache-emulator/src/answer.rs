@@ -1,24 +1,17 @@
 //! An answer of the API before it is serialized.
 
 use core::fmt::Write as _;
-use core::time::Duration;
 
 use cfcache_model::endpoint::Sample;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
-use crate::limit::Draw;
-
-/// A status, an envelope, values for headers, and what a purge did.
+/// A status, an envelope, headers, and what a purge did.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
-    /// The time after which the client may try again.
-    pub(crate) retry_after: Option<Duration>,
-    /// The methods that the path supports.
-    pub(crate) allow: Option<String>,
-    /// What a purge uses of the limits, or would have used.
-    pub(crate) draw: Option<Draw>,
+    /// The headers that not every answer has.
+    pub(crate) headers: Vec<(HeaderName, String)>,
     /// The number of items that it purged.
     pub(crate) purged_items: u64,
 }
@@ -86,18 +79,13 @@ impl ApiResponse {
         Self::new(status, sample.reply.clone())
     }
 
-    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
-        self
-    }
-
-    pub(crate) fn allow(mut self, methods: String) -> Self {
-        self.allow = Some(methods);
+    pub(crate) fn with_headers(mut self, headers: impl IntoIterator<Item = (HeaderName, String)>) -> Self {
+        self.headers.extend(headers);
         self
     }
 
     const fn new(status: StatusCode, body: String) -> Self {
-        Self { status, body, retry_after: None, allow: None, draw: None, purged_items: 0 }
+        Self { status, body, headers: Vec::new(), purged_items: 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The behavior of each endpoint.
 //!
-//! An endpoint with state has an arm in [`answer`]. Any other endpoint answers with a sample of the model: one with the
+//! An endpoint with state has an arm in [`decide`]. Any other endpoint answers with a sample of the model: one with the
 //! same request, otherwise one with the same body, otherwise one with the same path, otherwise the first successful
 //! one.
 
@@ -16,24 +16,27 @@ mod zones;
 
 use core::ops::ControlFlow;
 use core::time::Duration;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use cfcache_model::date;
-use cfcache_model::endpoint::{Action, Sample};
+use cfcache_model::endpoint::{Action, Descriptor, Sample};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::answer::ApiResponse;
 use crate::auth::{self, Token};
 use crate::config::Config;
-use crate::route::{self, RouteMatch};
+use crate::route;
 use crate::state::{AcceptedPurge, State, Zone};
 
 /// An authorized request to an endpoint.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) now: Duration,
-    pub(crate) route: &'a RouteMatch,
+    pub(crate) endpoint: &'static Descriptor,
+    /// The values of the `{…}` in the path of the endpoint.
+    pub(crate) arguments: HashMap<&'static str, String>,
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
@@ -44,6 +47,11 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Returns the argument with that name.
+    pub(crate) fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments.get(name).map(String::as_str)
+    }
+
     /// Formats a time for answers.
     fn date(&self, at: Duration) -> String {
         date::rfc_3339(self.config.beginning + at)
@@ -65,8 +73,8 @@ impl Call<'_> {
 
 /// Executes a request and answers it. A purge is only checked here; the limits may still refuse it.
 pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiResponse, Vec<AcceptedPurge>> {
-    let endpoint = call.route.endpoint;
-    let Some(id) = call.route.argument("zone_id") else {
+    let endpoint = call.endpoint;
+    let Some(id) = call.argument("zone_id") else {
         return ControlFlow::Break(match endpoint.name {
             "list_zones" => zones::list(state, call),
             "verify_token" | "verify_account_token" => token::verify(call),
@@ -129,7 +137,7 @@ fn not_set(verb: &str, id: &str, code: u32) -> ApiResponse {
 
 /// Answers with a sample of the model.
 fn by_sample(call: &Call<'_>) -> ApiResponse {
-    let samples = (call.route.endpoint.samples)();
+    let samples = (call.endpoint.samples)();
     closest(&samples, call.below_base(), call.query, call.body)
         .map_or_else(|| ApiResponse::success("null"), ApiResponse::sample)
 }

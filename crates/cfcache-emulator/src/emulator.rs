@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use cfcache_edge::Object;
 use cfcache_model::endpoint::{Area, Method};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 
 use crate::answer::ApiResponse;
@@ -16,9 +16,9 @@ use crate::auth;
 use crate::behavior::{self, Call};
 use crate::config::{Config, Hints};
 use crate::edge::{Edges, Inventory};
-use crate::limit::{Draw, whole_seconds};
+use crate::limit::whole_seconds;
 use crate::log::{Counts, Log, LogEntry, without_secrets};
-use crate::route::{self, RouteMatch};
+use crate::route;
 use crate::state::{AcceptedPurge, State};
 
 /// The API without a network connection.
@@ -32,16 +32,6 @@ pub struct Emulator {
     state: Mutex<State>,
     edges: Option<Arc<Edges>>,
     log: Log,
-}
-
-/// An answer and its effect.
-#[derive(Debug)]
-pub(crate) struct Handled {
-    pub(crate) response: Response<Bytes>,
-    pub(crate) endpoint: Option<&'static str>,
-    pub(crate) processed: bool,
-    /// The number of purged items.
-    pub(crate) items: u64,
 }
 
 impl Emulator {
@@ -83,17 +73,10 @@ impl Emulator {
     /// Answers a request that arrives at a time since the start of the emulator.
     #[must_use]
     pub fn handle(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-        let handled = self.process(now, request);
-        let status = Some(handled.response.status().as_u16());
-        let counts = Counts::one_request(status, handled.processed, handled.items);
-        self.log.record(counts, || LogEntry {
-            endpoint: handled.endpoint,
-            body: request.body().clone(),
-            status,
-            processed: handled.processed,
-            ..LogEntry::begun(now, 0, request)
-        });
-        handled.response
+        let (response, effect) = self.process(now, request);
+        let status = Some(response.status());
+        self.log.record(effect, status, || LogEntry::new(now, 0, request, effect, status));
+        response
     }
 
     /// Returns the log.
@@ -114,18 +97,18 @@ impl Emulator {
         self.state().purges()
     }
 
-    /// Answers a request without adding it to the log.
-    pub(crate) fn process(&self, now: Duration, request: &Request<Bytes>) -> Handled {
+    /// Answers a request without adding it to the log. The counts are those of what took effect.
+    pub(crate) fn process(&self, now: Duration, request: &Request<Bytes>) -> (Response<Bytes>, Counts) {
         let mut state = self.state();
         let state = &mut *state;
-        let route = route::route(request.method(), request.uri().path());
-        let endpoint = route.as_ref().ok().map(|route| route.endpoint.name);
-        let answer = match route.and_then(|route| self.decide(state, now, request, &route)) {
-            Ok(answer) | Err(answer) => answer,
-        };
+        let (Ok(answer) | Err(answer)) = self.decide(state, now, request);
         state.answers += 1;
 
-        let processed = answer.status.is_success();
+        let effect = Counts {
+            processed: u64::from(answer.status.is_success()),
+            items: answer.purged_items,
+            ..Counts::default()
+        };
         let mut response = Response::new(Bytes::from(answer.body));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
@@ -137,23 +120,16 @@ impl Emulator {
             }
         };
         put(http::HeaderName::from_static("cf-ray"), ray(state.answers));
-        if let Some(methods) = answer.allow {
-            put(ALLOW, methods);
-        }
-        let quota = match (self.config.has_limits, self.config.hints, answer.draw) {
-            (false, _, _) | (_, Hints::Silent, _) => None,
-            (_, Hints::Bucket, Some(draw)) => Some(state.limits.purge_headers(now, draw)),
-            _ => Some(state.limits.call_headers(now)),
-        };
-        if let Some(quota) = quota {
-            for (name, value) in quota {
+        if self.config.has_limits && self.config.hints != Hints::Silent {
+            for (name, value) in state.limits.call_headers(now) {
                 put(name, value);
             }
-            if let Some(wait) = answer.retry_after {
-                put(RETRY_AFTER, whole_seconds(wait).to_string());
-            }
         }
-        Handled { response, endpoint, processed, items: answer.purged_items }
+        // The headers about a bucket of the purge limits replace those about the calls.
+        for (name, value) in answer.headers {
+            put(name, value);
+        }
+        (response, effect)
     }
 
     /// Checks credentials, call limit, permissions, content and purge limits in this order, then executes the request.
@@ -167,21 +143,22 @@ impl Emulator {
         state: &mut State,
         now: Duration,
         request: &Request<Bytes>,
-        route: &RouteMatch,
     ) -> Result<ApiResponse, ApiResponse> {
-        let caller = auth::authenticate(&self.config, route.endpoint, request.headers())?;
+        let (endpoint, arguments) = route::route(request.method(), request.uri().path())?;
+        let caller = auth::authenticate(&self.config, endpoint, request.headers())?;
         if self.config.has_limits
-            && route.endpoint.area != Area::Purge
+            && endpoint.area != Area::Purge
             && let Err(wait) = state.limits.call(now)
         {
-            return Err(too_many(971, THROTTLED, wait));
+            return Err(self.too_many(971, THROTTLED, wait));
         }
-        if !auth::permits(caller, route.endpoint) {
-            return Err(auth::forbidden(route.endpoint));
+        if !auth::permits(caller, endpoint) {
+            return Err(auth::forbidden(endpoint));
         }
         let call = Call {
             now,
-            route,
+            endpoint,
+            arguments,
             method: request.method(),
             path: request.uri().path(),
             query: request.uri().query().unwrap_or_default(),
@@ -191,33 +168,47 @@ impl Emulator {
         };
         let purges = match behavior::decide(state, &call) {
             ControlFlow::Break(answer) => {
-                self.set_edge(state, route, &answer);
+                self.set_edge(state, &call, &answer);
                 return Ok(answer);
             }
             ControlFlow::Continue(purges) => purges,
         };
-        let draw = Draw::new(&purges);
-        if self.config.has_limits
-            && let Err(wait) = state.limits.purge(now, draw)
-        {
-            return Err(ApiResponse { draw: Some(draw), ..too_many(1134, RATE_LIMITED, wait) });
+        let mut quota = Vec::new();
+        if self.config.has_limits {
+            let taken = state.limits.purge(now, &purges);
+            if self.config.hints == Hints::Bucket {
+                quota.extend(state.limits.purge_headers(now, &purges));
+            }
+            if let Err(wait) = taken {
+                return Err(self.too_many(1134, RATE_LIMITED, wait).with_headers(quota));
+            }
         }
         if let Some(edges) = &self.edges {
             purges.iter().for_each(|purge| edges.purge(now, purge));
         }
         let purged_items = purges.iter().map(|purge| purge.items.item_count() as u64).sum();
-        Ok(ApiResponse { draw: Some(draw), purged_items, ..behavior::carry_out(state, &call, purges) })
+        let answer = behavior::carry_out(state, &call, purges).with_headers(quota);
+        Ok(ApiResponse { purged_items, ..answer })
     }
 
     /// Applies the settings of a zone to its cache, in case the request changed them.
-    fn set_edge(&self, state: &mut State, route: &RouteMatch, answer: &ApiResponse) {
-        if route.endpoint.method != Method::Get
+    fn set_edge(&self, state: &mut State, call: &Call<'_>, answer: &ApiResponse) {
+        if call.endpoint.method != Method::Get
             && answer.status.is_success()
             && let Some(edges) = &self.edges
-            && let Some((zone, settings)) = route.argument("zone_id").and_then(|id| state.zone(id))
+            && let Some((zone, settings)) = call.argument("zone_id").and_then(|id| state.zone(id))
         {
             edges.set(zone, settings);
         }
+    }
+
+    /// Returns the answer after too many requests.
+    fn too_many(&self, code: u32, message: &str, wait: Duration) -> ApiResponse {
+        let retry_after = match self.config.hints {
+            Hints::Silent => None,
+            _ => Some((RETRY_AFTER, whole_seconds(wait).to_string())),
+        };
+        ApiResponse::refused(StatusCode::TOO_MANY_REQUESTS, code, message).with_headers(retry_after)
     }
 
     /// Returns a ray for an answer that is not from the API itself.
@@ -234,19 +225,25 @@ impl Emulator {
 }
 
 impl LogEntry {
-    /// Creates an entry with the properties of a request before it is processed.
-    pub(crate) fn begun<B>(at: Duration, connection: u64, request: &Request<B>) -> Self {
+    /// Creates the entry of a request without a fault.
+    pub(crate) fn new(
+        at: Duration,
+        connection: u64,
+        request: &Request<Bytes>,
+        effect: Counts,
+        status: Option<StatusCode>,
+    ) -> Self {
         Self {
             at,
             connection,
             version: request.version(),
             method: request.method().clone(),
             path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
-            endpoint: None,
+            endpoint: route::endpoint(request.method(), request.uri().path()).map(|endpoint| endpoint.name),
             headers: without_secrets(request.headers()),
-            body: Bytes::new(),
-            status: None,
-            processed: false,
+            body: request.body().clone(),
+            status: status.map(|status| status.as_u16()),
+            processed: effect.processed > 0,
             fault: None,
         }
     }
@@ -258,10 +255,6 @@ pub(crate) const RATE_LIMITED: &str =
 
 /// As in published logs.
 pub(crate) const THROTTLED: &str = "Please wait and consider throttling your request speed";
-
-fn too_many(code: u32, message: &str, wait: Duration) -> ApiResponse {
-    ApiResponse::refused(StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(wait)
-}
 
 /// Returns sixteen digits that differ for each answer, and a data center.
 fn ray(answer: u64) -> String {

@@ -91,58 +91,6 @@ impl TokenBucket {
     }
 }
 
-/// A counter that allows a number of calls in a window. After more calls, none are allowed for the length of a window.
-///
-/// A window starts with the first call after the previous one ended.
-#[derive(Debug, Clone)]
-struct CallWindow {
-    limit: Rate,
-    begun: Duration,
-    used: u32,
-    closed_until: Option<Duration>,
-}
-
-impl CallWindow {
-    const fn new(limit: Rate) -> Self {
-        Self { limit, begun: Duration::ZERO, used: 0, closed_until: None }
-    }
-
-    fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        self.roll(now);
-        if let Some(end) = self.closed_until {
-            return Err(end - now);
-        }
-        if self.used >= self.limit.count {
-            self.closed_until = Some(now + self.limit.per);
-            return Err(self.limit.per);
-        }
-        if self.used == 0 {
-            self.begun = now;
-        }
-        self.used += 1;
-        Ok(())
-    }
-
-    fn roll(&mut self, now: Duration) {
-        if self.closed_until.is_some_and(|end| now >= end) {
-            (self.closed_until, self.used) = (None, 0);
-        }
-        if self.closed_until.is_none() && now >= self.begun + self.limit.per {
-            self.used = 0;
-        }
-    }
-
-    fn headers(&mut self, now: Duration) -> [(HeaderName, String); 2] {
-        self.roll(now);
-        let (left, end) = match self.closed_until {
-            Some(end) => (0, end),
-            None if self.used == 0 => (self.limit.count, now + self.limit.per),
-            None => (self.limit.count - self.used, self.begun + self.limit.per),
-        };
-        quota_headers(left, end.saturating_sub(now), self.limit)
-    }
-}
-
 /// Returns the headers about a quota: how much of it is left until it is full again, and the quota itself.
 ///
 /// `Ratelimit: "default";r=50;t=30` and `Ratelimit-Policy: "default";q=1200;w=300`
@@ -158,37 +106,20 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
-/// The part of the purge limits that a request uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Draw {
-    /// The number of requests that purge by tag, host or prefix, or everything.
-    pub(crate) flexible: u32,
-    /// The number of URLs.
-    pub(crate) urls: u32,
-}
-
-impl Draw {
-    /// Returns what the purges of one request use.
-    pub(crate) fn new(purges: &[AcceptedPurge]) -> Self {
-        let mut draw = Self::default();
-        for purge in purges {
-            match &purge.items {
-                // The maximum number of URLs in a request was checked.
-                PurgeItems::Files(files) => draw.urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
-                // Several lists are still one request.
-                _ => draw.flexible = 1,
-            }
-        }
-        draw
-    }
-}
-
 /// The limits of an account.
 #[derive(Debug, Clone)]
 pub(crate) struct LimitState {
+    /// The requests that purge by tag, host or prefix, or everything.
     flexible: TokenBucket,
+    /// The purged URLs.
     urls: TokenBucket,
-    calls: CallWindow,
+    /// The number of calls in a window, and its length.
+    calls: Rate,
+    /// The start of the last window, which is the time of its first call.
+    window_start: Duration,
+    calls_in_window: u32,
+    /// The end of the refusal of all calls.
+    refused_until: Option<Duration>,
 }
 
 impl LimitState {
@@ -203,32 +134,78 @@ impl LimitState {
         Self {
             flexible: TokenBucket::new(purge.flexible_requests, purge.flexible_burst),
             urls: TokenBucket::new(purge.urls, second.max(fits)),
-            calls: CallWindow::new(calls),
+            calls,
+            window_start: Duration::ZERO,
+            calls_in_window: 0,
+            refused_until: None,
         }
     }
 
-    /// Takes both parts of a draw, or takes nothing and returns the time to wait.
-    pub(crate) fn purge(&mut self, now: Duration, draw: Draw) -> Result<(), Duration> {
+    /// Takes what the purges of one request use, or takes nothing and returns the time to wait.
+    pub(crate) fn purge(&mut self, now: Duration, purges: &[AcceptedPurge]) -> Result<(), Duration> {
+        let (mut requests, mut urls) = (0, 0);
+        for purge in purges {
+            match &purge.items {
+                // The maximum number of URLs in a request was checked.
+                PurgeItems::Files(files) => urls = u32::try_from(files.len()).unwrap_or(u32::MAX),
+                // Several lists are still one request.
+                _ => requests = 1,
+            }
+        }
         let mut flexible = self.flexible.clone();
-        flexible.take(now, draw.flexible)?;
-        self.urls.take(now, draw.urls)?;
+        flexible.take(now, requests)?;
+        self.urls.take(now, urls)?;
         self.flexible = flexible;
         Ok(())
     }
 
-    /// Takes a call that is not a purge.
+    /// Takes a call that is not a purge, or returns the time to wait. After a call too many, all calls are refused for
+    /// the length of a window.
     pub(crate) fn call(&mut self, now: Duration) -> Result<(), Duration> {
-        self.calls.take(now)
+        self.end_window(now);
+        if let Some(end) = self.refused_until {
+            return Err(end - now);
+        }
+        if self.calls_in_window >= self.calls.count {
+            self.refused_until = Some(now + self.calls.per);
+            return Err(self.calls.per);
+        }
+        if self.calls_in_window == 0 {
+            self.window_start = now;
+        }
+        self.calls_in_window += 1;
+        Ok(())
     }
 
     /// Returns the headers about the remaining calls.
     pub(crate) fn call_headers(&mut self, now: Duration) -> [(HeaderName, String); 2] {
-        self.calls.headers(now)
+        self.end_window(now);
+        let (left, end) = match self.refused_until {
+            Some(end) => (0, end),
+            None if self.calls_in_window == 0 => (self.calls.count, now + self.calls.per),
+            None => (self.calls.count - self.calls_in_window, self.window_start + self.calls.per),
+        };
+        quota_headers(left, end.saturating_sub(now), self.calls)
     }
 
-    /// Returns the headers about the remaining tokens of the bucket that a draw uses.
-    pub(crate) fn purge_headers(&mut self, now: Duration, draw: Draw) -> [(HeaderName, String); 2] {
-        let bucket = if draw.flexible > 0 { &mut self.flexible } else { &mut self.urls };
+    /// Ends the window of calls and the refusal, if their time is over.
+    fn end_window(&mut self, now: Duration) {
+        if self.refused_until.is_some_and(|end| now >= end) {
+            (self.refused_until, self.calls_in_window) = (None, 0);
+        }
+        if self.refused_until.is_none() && now >= self.window_start + self.calls.per {
+            self.calls_in_window = 0;
+        }
+    }
+
+    /// Returns the headers about the remaining tokens of the bucket that the purges of one request use.
+    pub(crate) fn purge_headers(
+        &mut self,
+        now: Duration,
+        purges: &[AcceptedPurge],
+    ) -> [(HeaderName, String); 2] {
+        let only_urls = purges.iter().all(|purge| matches!(purge.items, PurgeItems::Files(_)));
+        let bucket = if only_urls { &mut self.urls } else { &mut self.flexible };
         let quota = Rate { count: bucket.capacity(), per: bucket.window() };
         quota_headers(bucket.left(now), bucket.until_full(now), quota)
     }

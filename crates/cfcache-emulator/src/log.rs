@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 /// Adds an item to a list that keeps the last `most` items.
 pub(crate) fn push_last<T>(list: &mut VecDeque<T>, item: T, most: usize) {
@@ -81,12 +81,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Returns the counts of one request, from its status, whether it took effect, and the number of purged items.
-    pub(crate) fn one_request(status: Option<u16>, processed: bool, items: u64) -> Self {
-        let rate_limited = u64::from(status == Some(429));
-        Self { requests: 1, processed: u64::from(processed), rate_limited, items, ..Self::default() }
-    }
-
     fn add(&mut self, other: Self) {
         let Self { connections, requests, processed, faulted, rate_limited, items } = other;
         self.connections += connections;
@@ -125,11 +119,17 @@ impl Log {
         self.seen().counts.connections += 1;
     }
 
-    /// Adds the counts of a request, and its entry. `entry` is only called if it is kept.
-    pub(crate) fn record(&self, request: Counts, entry: impl FnOnce() -> LogEntry) {
+    /// Adds a request with what took effect of it, and its entry. `entry` is only called if it is kept.
+    pub(crate) fn record(
+        &self,
+        effect: Counts,
+        status: Option<StatusCode>,
+        entry: impl FnOnce() -> LogEntry,
+    ) {
         let entry = (self.max_entries > 0).then(entry);
+        let rate_limited = u64::from(status == Some(StatusCode::TOO_MANY_REQUESTS));
         let mut seen = self.seen();
-        seen.counts.add(request);
+        seen.counts.add(Counts { requests: 1, rate_limited, ..effect });
         if let Some(entry) = entry {
             push_last(&mut seen.entries, entry, self.max_entries);
         }

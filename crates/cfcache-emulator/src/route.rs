@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use cfcache_model::endpoint::{self, Descriptor};
+use http::header::ALLOW;
 use http::{Method, StatusCode};
 
 use crate::answer::{ApiResponse, Notice};
@@ -13,42 +14,43 @@ pub(crate) const BASE_PATH: &str = "/client/v4";
 /// The schema's maximum length of an id in a path.
 const MAX_ID_CHARS: usize = 32;
 
-/// An endpoint, with the values of the `{…}` in its path.
-#[derive(Debug, Clone)]
-pub(crate) struct RouteMatch {
-    pub(crate) endpoint: &'static Descriptor,
-    arguments: Vec<(&'static str, String)>,
+/// Finds the endpoint of a request.
+pub(crate) fn endpoint(method: &Method, path: &str) -> Option<&'static Descriptor> {
+    route(method, path).ok().map(|(endpoint, _)| endpoint)
 }
 
-impl RouteMatch {
-    /// Returns the argument with that name.
-    pub(crate) fn argument(&self, name: &str) -> Option<&str> {
-        self.arguments.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Finds the endpoint of a request, or returns the answer if there is none.
-pub(crate) fn route(method: &Method, path: &str) -> Result<RouteMatch, ApiResponse> {
+/// Finds the endpoint of a request and the values of the `{…}` in its path, or returns the answer if there is none.
+pub(crate) fn route(
+    method: &Method,
+    path: &str,
+) -> Result<(&'static Descriptor, HashMap<&'static str, String>), ApiResponse> {
     let below = path.strip_prefix(BASE_PATH).filter(|below| below.starts_with('/'));
     let Some(below) = below else { return Err(no_route(path)) };
     // The documentation uses both `/purge_cache/` and `/purge_cache`.
     let plain = below.strip_suffix('/').unwrap_or(below);
 
-    let matches: Vec<RouteMatch> = endpoint::all().filter_map(|endpoint| fit(endpoint, plain)).collect();
-    let Some(most) = matches.iter().map(literals).max() else { return Err(no_route(below)) };
+    let mut matches: Vec<_> = endpoint::all()
+        .filter_map(|endpoint| arguments(endpoint, plain).map(|arguments| (endpoint, arguments)))
+        .collect();
     // A literal segment takes precedence over an argument: `/cloud_regions/batch` is not the region of an address
     // "batch".
-    let best = || matches.iter().filter(|route| literals(route) == most);
-    let found = best().find(|route| accepts(route.endpoint, method));
-    found.cloned().ok_or_else(|| {
-        let methods: Vec<_> = best().map(|route| route.endpoint.method.as_str()).collect();
-        ApiResponse::refused(StatusCode::METHOD_NOT_ALLOWED, 10405, "Method not allowed")
-            .allow(methods.join(", "))
-    })
+    let Some(fewest) = matches.iter().map(|(_, arguments)| arguments.len()).min() else {
+        return Err(no_route(below));
+    };
+    matches.retain(|(_, arguments)| arguments.len() == fewest);
+    match matches.iter().position(|(endpoint, _)| accepts(endpoint, method)) {
+        Some(index) => Ok(matches.swap_remove(index)),
+        None => {
+            let methods: Vec<_> = matches.iter().map(|(endpoint, _)| endpoint.method.as_str()).collect();
+            Err(ApiResponse::refused(StatusCode::METHOD_NOT_ALLOWED, 10405, "Method not allowed")
+                .with_headers([(ALLOW, methods.join(", "))]))
+        }
+    }
 }
 
-fn fit(endpoint: &'static Descriptor, path: &str) -> Option<RouteMatch> {
-    let mut arguments = Vec::new();
+/// Returns the values of the `{…}` in the path of an endpoint; `None` if another path is requested.
+fn arguments(endpoint: &Descriptor, path: &str) -> Option<HashMap<&'static str, String>> {
+    let mut arguments = HashMap::new();
     let mut segments = path.split('/');
     for expected in endpoint.path.split('/') {
         let segment = segments.next()?;
@@ -61,15 +63,11 @@ fn fit(endpoint: &'static Descriptor, path: &str) -> Option<RouteMatch> {
                 if value.is_empty() || (is_id && value.chars().count() > MAX_ID_CHARS) {
                     return None;
                 }
-                arguments.push((name, value));
+                arguments.insert(name, value);
             }
         }
     }
-    segments.next().is_none().then_some(RouteMatch { endpoint, arguments })
-}
-
-fn literals(route: &RouteMatch) -> usize {
-    route.endpoint.path.split('/').filter(|segment| !segment.starts_with('{')).count()
+    segments.next().is_none().then_some(arguments)
 }
 
 /// Returns whether an endpoint supports a method. The model lacks one: `DELETE …/purge_cache`, an old form that the

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::answer::{ApiResponse, Notice};
 use crate::config::Config;
-use crate::emulator::{Emulator, Handled, RATE_LIMITED, THROTTLED};
+use crate::emulator::{Emulator, RATE_LIMITED, THROTTLED};
 use crate::fault::{ActiveFault, Fault, FaultAction, next_fault};
 use crate::log::{Counts, Log, LogEntry};
 use crate::route;
@@ -254,7 +254,7 @@ async fn respond(
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, Bytes::new());
     if let Some(fault) = fault.as_ref().filter(|fault| fault.action == FaultAction::ResetBefore) {
-        shared.record(connection, &request, None, Some(fault), None);
+        shared.record(connection, &request, Counts::default(), Some(fault), None);
         tokio::time::sleep(fault.delay).await;
         connection.order(Order::Reset);
         return future::pending().await;
@@ -264,27 +264,28 @@ async fn respond(
         Ok(Some(body)) => request.map(|_| body),
         Ok(None) => {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            shared.record(connection, &request, None, fault.as_ref(), Some(status));
+            shared.record(connection, &request, Counts::default(), fault.as_ref(), Some(status));
             return Ok(plain(status, "text/plain", "the body is too large").map(FaultyBody::all));
         }
         Err(error) => {
-            shared.record(connection, &request, None, fault.as_ref(), None);
+            shared.record(connection, &request, Counts::default(), fault.as_ref(), None);
             return Err(error);
         }
     };
 
     let Some(fault) = fault else {
-        let handled = shared.emulator.process(shared.elapsed(), &request);
-        shared.record(connection, &request, Some(&handled), None, Some(handled.response.status()));
+        let (response, effect) = shared.emulator.process(shared.elapsed(), &request);
+        shared.record(connection, &request, effect, None, Some(response.status()));
         wait(shared.emulator.config().latency).await;
-        return Ok(handled.response.map(FaultyBody::all));
+        return Ok(response.map(FaultyBody::all));
     };
 
-    let handled = fault.takes_effect().then(|| shared.emulator.process(shared.elapsed(), &request));
+    let (answer, effect) =
+        fault.takes_effect().then(|| shared.emulator.process(shared.elapsed(), &request)).unzip();
     let is_answered = !matches!(fault.action, FaultAction::ResetAfter | FaultAction::Stall);
-    let response = damaged(shared, &request, &fault, handled.as_ref());
+    let response = damaged(shared, &request, &fault, answer);
     let status = is_answered.then(|| response.status());
-    shared.record(connection, &request, handled.as_ref(), Some(&fault), status);
+    shared.record(connection, &request, effect.unwrap_or_default(), Some(&fault), status);
     wait(shared.emulator.config().latency.saturating_add(fault.delay)).await;
     match fault.action {
         FaultAction::ResetAfter => {
@@ -342,33 +343,23 @@ impl ServerState {
         if !self.has_faults {
             return None;
         }
-        let route = route::route(request.method(), request.uri().path()).ok();
+        let endpoint = route::endpoint(request.method(), request.uri().path());
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        next_fault(&mut faults, route.map(|route| route.endpoint))
+        next_fault(&mut faults, endpoint)
     }
 
     fn record(
         &self,
         connection: &ServerConnection,
         request: &Request<Bytes>,
-        handled: Option<&Handled>,
+        effect: Counts,
         fault: Option<&Fault>,
         status: Option<StatusCode>,
     ) {
-        let status = status.map(|status| status.as_u16());
-        let processed = handled.is_some_and(|handled| handled.processed);
-        let items = handled.map_or(0, |handled| handled.items);
-        let faulted = u64::from(fault.is_some());
-        let counts = Counts { faulted, ..Counts::one_request(status, processed, items) };
-        self.emulator.log().record(counts, || LogEntry {
-            endpoint: route::route(request.method(), request.uri().path())
-                .ok()
-                .map(|route| route.endpoint.name),
-            body: request.body().clone(),
-            status,
-            processed,
+        let effect = Counts { faulted: u64::from(fault.is_some()), ..effect };
+        self.emulator.log().record(effect, status, || LogEntry {
             fault: fault.map(ToString::to_string),
-            ..LogEntry::begun(self.elapsed(), connection.number, request)
+            ..LogEntry::new(self.elapsed(), connection.number, request, effect, status)
         });
     }
 }
@@ -397,7 +388,7 @@ fn damaged(
     shared: &ServerState,
     request: &Request<Bytes>,
     fault: &Fault,
-    handled: Option<&Handled>,
+    answer: Option<Response<Bytes>>,
 ) -> Response<Bytes> {
     let envelope = |status: StatusCode, code: Option<u32>| {
         let message = match code {
@@ -408,10 +399,7 @@ fn damaged(
         let errors: Vec<_> = code.map(|code| Notice::new(code, message)).into_iter().collect();
         plain(status, "application/json", ApiResponse::refused_with(status, &errors).body)
     };
-    let own = || match handled {
-        Some(handled) => handled.response.clone(),
-        None => envelope(StatusCode::SERVICE_UNAVAILABLE, None),
-    };
+    let own = || answer.unwrap_or_else(|| envelope(StatusCode::SERVICE_UNAVAILABLE, None));
     // The text form and the documentation allow only valid statuses.
     let valid = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
 
@@ -419,7 +407,7 @@ fn damaged(
         FaultAction::Status { status, code, retry_after, body } => {
             let status = valid(*status);
             let usual = || {
-                let area = route::route(request.method(), request.uri().path()).ok()?.endpoint.area;
+                let area = route::endpoint(request.method(), request.uri().path())?.area;
                 (status == StatusCode::TOO_MANY_REQUESTS).then_some(if area == Area::Purge {
                     1134
                 } else {

@@ -34,13 +34,13 @@ pub(crate) fn carry_out(state: &mut State, call: &Call<'_>, purges: Vec<Accepted
     for purge in purges {
         state.purge(purge);
     }
-    let zone = call.route.argument("zone_id").unwrap_or_default();
+    let zone = call.argument("zone_id").unwrap_or_default();
     ApiResponse::success(&format!(r#"{{"id":{}}}"#, crate::answer::quote(zone)))
 }
 
 /// Parses and checks a body. Each of its fields is a purge.
 pub(super) fn check(call: &Call<'_>, zone: &Zone, action: Action) -> Result<Vec<AcceptedPurge>, ApiResponse> {
-    let environment = match call.route.argument("environment_id") {
+    let environment = match call.argument("environment_id") {
         None => None,
         Some(id) => {
             let found = zone.environments.iter().find(|environment| environment.id == id);

@@ -166,7 +166,7 @@ fn address_of_item(item: &Value) -> &str {
 
 /// Returns the address in the path; an invalid one has no mapping.
 fn address(call: &Call<'_>) -> Option<IpAddr> {
-    call.route.argument("origin_ip")?.parse().ok()
+    call.argument("origin_ip")?.parse().ok()
 }
 
 /// Returns a mapping as JSON. IPv6 addresses have the form of RFC 5952, which the standard library uses.

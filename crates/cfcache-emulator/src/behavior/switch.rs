@@ -92,7 +92,7 @@ pub(super) fn answer(rules: &Rules, settings: &mut ZoneSettings, call: &Call<'_>
     }
     let stored = settings.switches.get(rules.id).copied();
     let is_missing = rules.is_missing_at_first && stored.is_none();
-    match call.route.endpoint.method {
+    match call.endpoint.method {
         Method::Get | Method::Delete if is_missing => not_set("retrieve", rules.id, 1142),
         Method::Get => to_json(rules, stored, call),
         Method::Delete => {

@@ -38,7 +38,7 @@ fn answer(
     default: &Value,
     is_good: impl Fn(&Value) -> bool,
 ) -> Option<ApiResponse> {
-    if call.route.endpoint.method != Method::Get {
+    if call.endpoint.method != Method::Get {
         let value = call.fields().ok()?.remove("value").filter(is_good)?;
         settings.values.insert(id, (value, call.now));
     }

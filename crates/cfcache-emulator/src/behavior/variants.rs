@@ -20,7 +20,7 @@ pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiRespons
     if call.config.plan < Plan::Pro {
         return not_available();
     }
-    match call.route.endpoint.method {
+    match call.endpoint.method {
         Method::Get => match &settings.variants {
             None => not_set("retrieve", "variants", 1142),
             Some((value, set)) => to_json(value, *set, call),
