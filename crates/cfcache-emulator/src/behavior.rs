@@ -22,7 +22,7 @@ use bytes::Bytes;
 use cfcache_model::date;
 use cfcache_model::endpoint::{Action, Descriptor, Sample};
 use http::{Method, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::answer::ApiResponse;
 use crate::auth::{self, Token};
@@ -101,8 +101,8 @@ pub(crate) fn decide(state: &mut State, call: &Call<'_>) -> ControlFlow<ApiRespo
         "get_cache_level" | "edit_cache_level" => value::cache_level(settings, call),
         "get_browser_cache_ttl" | "edit_browser_cache_ttl" => value::browser_cache_ttl(settings, call),
         "list_supported_regions" => regions::supported(),
-        _ => match switch::rules(endpoint.path) {
-            Some(rules) => switch::answer(rules, settings, call),
+        _ => match switch::id(endpoint.path) {
+            Some(id) => switch::answer(id, settings, call),
             None => by_sample(call),
         },
     })
@@ -133,6 +133,21 @@ fn not_available() -> ApiResponse {
 fn not_set(verb: &str, id: &str, code: u32) -> ApiResponse {
     let message = format!("Unable to {verb} {id} setting value. The zone setting does not exist.");
     ApiResponse::refused(StatusCode::NOT_FOUND, code, message)
+}
+
+/// Returns a setting as JSON, with the time of its last change if there was one.
+fn setting(id: &str, value: &Value, set: Option<Duration>, call: &Call<'_>) -> Value {
+    let mut shown = json!({ "id": id, "editable": true, "value": value });
+    if let Some(set) = set {
+        shown["modified_on"] = call.date(set).into();
+    }
+    shown
+}
+
+/// The answer to the deletion of a setting.
+fn deleted(id: &str, call: &Call<'_>) -> ApiResponse {
+    let shown = json!({ "id": id, "editable": true, "modified_on": call.date(call.now) });
+    ApiResponse::success(&shown.to_string())
 }
 
 /// Answers with a sample of the model.

@@ -246,18 +246,17 @@ impl Edges {
     /// Applies the settings of a zone to its cache.
     pub(crate) fn set(&self, zone: &Zone, settings: &state::ZoneSettings) {
         let Some((_, cache)) = self.zones.iter().find(|(one, _)| one.id == zone.id) else { return };
-        let on = |id: &str| settings.switches.get(id).is_some_and(|switch| switch.on);
         let mut cache = lock(cache);
         let own = cache.edge.settings_mut();
         own.development_mode = behavior::development_mode_since(settings).map(|since| self.wall(since));
-        own.tiered_cache = on("tiered_caching") || on("tiered_cache_smart_topology_enable");
-        own.cache_reserve = on("cache_reserve");
-        own.always_online = on("always_online");
-        own.sort_query = on("sort_query_string_for_cache");
-        let value = |id: &str| settings.values.get(id).map(|(value, _)| value);
-        let level = value("cache_level").and_then(Value::as_str).and_then(|level| level.parse().ok());
-        own.cache_level = level.unwrap_or(CacheLevel::Aggressive);
-        if let Some(seconds) = value("browser_cache_ttl").and_then(Value::as_u64) {
+        own.tiered_cache =
+            settings.is_on("tiered_caching") || settings.is_on("tiered_cache_smart_topology_enable");
+        own.cache_reserve = settings.is_on("cache_reserve");
+        own.always_online = settings.is_on("always_online");
+        own.sort_query = settings.is_on("sort_query_string_for_cache");
+        let level = settings.value("cache_level").and_then(Value::as_str);
+        own.cache_level = level.and_then(|level| level.parse().ok()).unwrap_or(CacheLevel::Aggressive);
+        if let Some(seconds) = settings.value("browser_cache_ttl").and_then(Value::as_u64) {
             // 0 means "respect the origin's headers".
             own.browser_ttl = (seconds > 0).then(|| Duration::from_secs(seconds));
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cfcache_edge::PurgeItems;
 use cfcache_model::endpoint::{self, Action, example};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::config::Config;
 use crate::limit::LimitState;
@@ -133,45 +133,36 @@ fn example_environments() -> Vec<Environment> {
 /// The cache settings of a zone. All times are since the start of the emulator.
 #[derive(Debug, Default)]
 pub(crate) struct ZoneSettings {
-    /// The on/off settings that are set, by id.
-    pub(crate) switches: BTreeMap<&'static str, StoredSwitch>,
-    /// The settings with other values that are set: value and time, by id.
+    /// The settings that are set: value and time, by id.
     pub(crate) values: BTreeMap<&'static str, (Value, Duration)>,
+    /// When Development Mode ends automatically, or ended; `None` if it was never on.
+    pub(crate) development_end: Option<Duration>,
     /// The start of the last clear of Cache Reserve.
     pub(crate) clear: Option<Duration>,
-    /// The content types that may be served for each file extension, if set: value and time.
-    pub(crate) variants: Option<(Map<String, Value>, Duration)>,
-    /// The cloud region of each origin.
-    pub(crate) regions: BTreeMap<IpAddr, Region>,
-}
-
-/// The value of an on/off setting.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StoredSwitch {
-    pub(crate) on: bool,
-    pub(crate) set: Duration,
-    /// When a setting that expires automatically ends, or ended; `None` if it was never on.
-    pub(crate) end: Option<Duration>,
+    /// The cloud region of each origin, as the API returns it, and the time when it was set.
+    pub(crate) regions: BTreeMap<IpAddr, (Value, Duration)>,
 }
 
 impl ZoneSettings {
+    /// Returns the value of a setting that is set.
+    pub(crate) fn value(&self, id: &str) -> Option<&Value> {
+        self.values.get(id).map(|(value, _)| value)
+    }
+
+    /// Returns whether an on/off setting is on. The automatic end of Development Mode is not considered.
+    pub(crate) fn is_on(&self, id: &str) -> bool {
+        self.value(id).is_some_and(|value| value == "on")
+    }
+
     /// Returns the content types that may be served for each file extension.
     pub(crate) fn variant_types(&self) -> BTreeMap<String, Vec<String>> {
         let types = |types: &Value| {
             let types = types.as_array().into_iter().flatten();
             types.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
         };
-        let set = self.variants.iter().flat_map(|(value, _)| value);
-        set.map(|(extension, list)| (extension.clone(), types(list))).collect()
+        let set = self.value("variants").and_then(Value::as_object);
+        set.into_iter().flatten().map(|(extension, list)| (extension.clone(), types(list))).collect()
     }
-}
-
-/// A cloud region.
-#[derive(Debug)]
-pub(crate) struct Region {
-    pub(crate) vendor: String,
-    pub(crate) name: String,
-    pub(crate) set: Duration,
 }
 
 /// The state that requests change.

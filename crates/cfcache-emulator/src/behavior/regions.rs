@@ -3,6 +3,7 @@
 mod table;
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use crate::answer::{ApiResponse, Notice};
 use crate::behavior::regions::table::VENDORS;
 use crate::behavior::{Call, invalid, page};
 use crate::route;
-use crate::state::{Region, ZoneSettings};
+use crate::state::ZoneSettings;
 
 /// The maximum number of mappings on a page.
 const MAX_PER_PAGE: usize = 100;
@@ -25,17 +26,17 @@ const MAX_BATCH: usize = 100;
 
 /// Lists the mappings by address.
 pub(super) fn list(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
-    let mappings: Vec<_> = settings.regions.iter().collect();
-    page::answer(MAX_PER_PAGE, &route::query(call.query), &mappings, |(ip, region)| {
-        to_json(**ip, region, call).to_string()
+    let mappings: Vec<_> = settings.regions.values().collect();
+    page::answer(MAX_PER_PAGE, &route::query(call.query), &mappings, |mapping| {
+        to_json(mapping, call).to_string()
     })
 }
 
 pub(super) fn get(settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
-    let found = address(call).and_then(|ip| settings.regions.get(&ip).map(|region| (ip, region)));
+    let found = address(call).and_then(|ip| settings.regions.get(&ip));
     found.map_or_else(
         || refused(missing()),
-        |(ip, region)| ApiResponse::success(&to_json(ip, region, call).to_string()),
+        |mapping| ApiResponse::success(&to_json(mapping, call).to_string()),
     )
 }
 
@@ -54,13 +55,13 @@ pub(super) fn set(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
 
 fn set_or_refuse(settings: &mut ZoneSettings, call: &Call<'_>) -> Result<ApiResponse, ApiResponse> {
     let body = Value::Object(call.fields()?);
-    let (ip, region) = read(&body, call).map_err(refused)?;
+    let (ip, mapping) = read(&body).map_err(refused)?;
     // Two spellings of one address are equal.
     if address(call) != Some(ip) {
         return Err(invalid("body origin_ip does not match URL"));
     }
-    store(settings, ip, region).map_err(refused)?;
-    Ok(ApiResponse::success(&to_json(ip, &settings.regions[&ip], call).to_string()))
+    store(settings, ip, mapping, call).map_err(refused)?;
+    Ok(ApiResponse::success(&to_json(&settings.regions[&ip], call).to_string()))
 }
 
 /// Sets or deletes up to a hundred mappings independently. Other mappings are unchanged.
@@ -79,7 +80,7 @@ pub(super) fn batch(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
         let done = if is_delete {
             remove(settings, item)
         } else {
-            read(item, call).and_then(|(ip, region)| store(settings, ip, region))
+            read(item).and_then(|(ip, mapping)| store(settings, ip, mapping, call))
         };
         match done {
             Ok(done) => succeeded.push(done),
@@ -124,20 +125,22 @@ fn missing() -> Notice {
     Notice::new(1142, "No cloud region mapping exists for this origin IP.")
 }
 
-/// Parses a mapping.
-fn read(item: &Value, call: &Call<'_>) -> Result<(IpAddr, Region), Notice> {
+/// Parses a mapping, and returns it with the address in the form of RFC 5952, which the standard library uses.
+fn read(item: &Value) -> Result<(IpAddr, Value), Notice> {
     let field = |name| item.get(name).and_then(Value::as_str);
-    let (Some(ip), Some(name), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor")) else {
+    let (Some(ip), Some(region), Some(vendor)) = (field("origin_ip"), field("region"), field("vendor"))
+    else {
         return Err(malformed("origin_ip, region and vendor are required, and must be strings"));
     };
-    let ip = ip.parse().map_err(|_| malformed(BAD_ADDRESS))?;
-    Ok((ip, Region { vendor: vendor.to_owned(), name: name.to_owned(), set: call.now }))
+    let ip: IpAddr = ip.parse().map_err(|_| malformed(BAD_ADDRESS))?;
+    Ok((ip, json!({ "origin_ip": ip.to_string(), "region": region, "vendor": vendor })))
 }
 
 /// Stores a mapping, and returns its result in a batch.
-fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Value, Notice> {
-    let regions = VENDORS.iter().find(|(vendor, _)| *vendor == region.vendor).map(|(_, regions)| *regions);
-    if !regions.is_some_and(|regions| regions.iter().any(|(name, _)| *name == region.name)) {
+fn store(settings: &mut ZoneSettings, ip: IpAddr, mapping: Value, call: &Call<'_>) -> Result<Value, Notice> {
+    let regions =
+        VENDORS.iter().find(|(vendor, _)| mapping["vendor"] == *vendor).map(|(_, regions)| *regions);
+    if !regions.is_some_and(|regions| regions.iter().any(|(region, _)| mapping["region"] == *region)) {
         return Err(Notice::new(1157, "Invalid vendor or region."));
     }
     if settings.regions.len() >= MAX_MAPPINGS && !settings.regions.contains_key(&ip) {
@@ -146,9 +149,8 @@ fn store(settings: &mut ZoneSettings, ip: IpAddr, region: Region) -> Result<Valu
             format!("The zone has reached the limit of {MAX_MAPPINGS} cloud region mappings."),
         ));
     }
-    let stored = json!({ "origin_ip": ip.to_string(), "region": region.name, "vendor": region.vendor });
-    settings.regions.insert(ip, region);
-    Ok(stored)
+    settings.regions.insert(ip, (mapping.clone(), call.now));
+    Ok(mapping)
 }
 
 const BAD_ADDRESS: &str = "invalid origin_ip, must be an IPv4 or IPv6 address";
@@ -169,12 +171,9 @@ fn address(call: &Call<'_>) -> Option<IpAddr> {
     call.argument("origin_ip")?.parse().ok()
 }
 
-/// Returns a mapping as JSON. IPv6 addresses have the form of RFC 5952, which the standard library uses.
-fn to_json(ip: IpAddr, region: &Region, call: &Call<'_>) -> Value {
-    json!({
-        "origin_ip": ip.to_string(),
-        "region": region.name,
-        "vendor": region.vendor,
-        "modified_on": call.date(region.set),
-    })
+/// Returns a stored mapping as JSON.
+fn to_json((mapping, set): &(Value, Duration), call: &Call<'_>) -> Value {
+    let mut shown = mapping.clone();
+    shown["modified_on"] = call.date(*set).into();
+    shown
 }

@@ -28,7 +28,7 @@ pub(super) fn clear(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse
     if call.config.plan < Plan::Pro {
         return not_available();
     }
-    if switch::is_reserve_on(settings) {
+    if settings.is_on(switch::RESERVE) {
         let message = "Turn off Cache Reserve sync to proceed with deletion.";
         return ApiResponse::refused(StatusCode::BAD_REQUEST, 1152, message);
     }

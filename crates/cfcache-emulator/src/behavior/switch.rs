@@ -1,170 +1,112 @@
-//! The on/off settings. Each is a row of the table, and all behave the same.
+//! The on/off settings. All behave the same, with the exceptions that are stated here.
 
 use core::time::Duration;
 
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Method;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::answer::ApiResponse;
-use crate::behavior::{Call, invalid, not_available, not_set, reserve};
-use crate::state::{StoredSwitch, ZoneSettings};
+use crate::behavior::{Call, deleted, invalid, not_available, not_set, reserve, setting};
+use crate::state::ZoneSettings;
 
-/// The properties of a setting.
-pub(super) struct Rules {
-    path: &'static str,
-    /// The id in answers.
-    id: &'static str,
-    /// The smallest plan that has it.
-    plan: Plan,
-    /// Whether it can be read or deleted only after it was set.
-    is_missing_at_first: bool,
-    /// The time after which it turns itself off.
-    lasts: Option<Duration>,
-}
-
-static SWITCHES: [Rules; 7] = [
-    Rules {
-        path: "/zones/{zone_id}/cache/cache_reserve",
-        id: RESERVE,
-        plan: Plan::Pro,
-        is_missing_at_first: false,
-        lasts: None,
-    },
-    Rules {
-        path: "/zones/{zone_id}/cache/regional_tiered_cache",
-        id: "tc_regional",
-        plan: Plan::Enterprise,
-        is_missing_at_first: false,
-        lasts: None,
-    },
-    Rules {
-        path: "/zones/{zone_id}/cache/tiered_cache_smart_topology_enable",
-        id: "tiered_cache_smart_topology_enable",
-        plan: Plan::Free,
-        is_missing_at_first: true,
-        lasts: None,
-    },
-    Rules {
-        path: "/zones/{zone_id}/argo/tiered_caching",
-        id: "tiered_caching",
-        plan: Plan::Free,
-        is_missing_at_first: false,
-        lasts: None,
-    },
-    Rules {
-        path: "/zones/{zone_id}/settings/development_mode",
-        id: DEVELOPMENT,
-        plan: Plan::Free,
-        is_missing_at_first: false,
-        // <https://developers.cloudflare.com/cache/reference/development-mode/>
-        lasts: Some(Duration::from_secs(3 * 60 * 60)),
-    },
-    Rules {
-        path: "/zones/{zone_id}/settings/always_online",
-        id: "always_online",
-        plan: Plan::Free,
-        is_missing_at_first: false,
-        lasts: None,
-    },
-    Rules {
-        path: "/zones/{zone_id}/settings/sort_query_string_for_cache",
-        id: "sort_query_string_for_cache",
-        plan: Plan::Free,
-        is_missing_at_first: false,
-        lasts: None,
-    },
+/// The path of each setting, and its id in answers.
+const SWITCHES: [(&str, &str); 7] = [
+    ("/zones/{zone_id}/cache/cache_reserve", RESERVE),
+    ("/zones/{zone_id}/cache/regional_tiered_cache", REGIONAL),
+    ("/zones/{zone_id}/cache/tiered_cache_smart_topology_enable", SMART_TOPOLOGY),
+    ("/zones/{zone_id}/argo/tiered_caching", "tiered_caching"),
+    ("/zones/{zone_id}/settings/development_mode", DEVELOPMENT),
+    ("/zones/{zone_id}/settings/always_online", "always_online"),
+    ("/zones/{zone_id}/settings/sort_query_string_for_cache", "sort_query_string_for_cache"),
 ];
 
-const RESERVE: &str = "cache_reserve";
+pub(super) const RESERVE: &str = "cache_reserve";
+const REGIONAL: &str = "tc_regional";
+/// The only setting that can be read or deleted only after it was set.
+const SMART_TOPOLOGY: &str = "tiered_cache_smart_topology_enable";
+/// The only setting that turns itself off.
 const DEVELOPMENT: &str = "development_mode";
 
-/// Returns the properties of the setting with that path.
-pub(super) fn rules(path: &str) -> Option<&'static Rules> {
-    SWITCHES.iter().find(|rules| rules.path == path)
+/// <https://developers.cloudflare.com/cache/reference/development-mode/>
+const DEVELOPMENT_TIME: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Returns the id of the setting with that path.
+pub(super) fn id(path: &str) -> Option<&'static str> {
+    SWITCHES.iter().find(|(known, _)| *known == path).map(|(_, id)| *id)
+}
+
+/// Returns the smallest plan that has a setting.
+fn smallest_plan(id: &str) -> Plan {
+    match id {
+        RESERVE => Plan::Pro,
+        REGIONAL => Plan::Enterprise,
+        _ => Plan::Free,
+    }
 }
 
 /// Reads, sets (or creates, which is the same) or deletes a setting.
-pub(super) fn answer(rules: &Rules, settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
-    if call.config.plan < rules.plan {
+pub(super) fn answer(id: &'static str, settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
+    if call.config.plan < smallest_plan(id) {
         return not_available();
     }
-    let stored = settings.switches.get(rules.id).copied();
-    let is_missing = rules.is_missing_at_first && stored.is_none();
+    let is_missing = id == SMART_TOPOLOGY && settings.value(id).is_none();
     match call.endpoint.method {
-        Method::Get | Method::Delete if is_missing => not_set("retrieve", rules.id, 1142),
-        Method::Get => to_json(rules, stored, call),
+        Method::Get | Method::Delete if is_missing => not_set("retrieve", id, 1142),
+        Method::Get => to_json(id, settings, call),
         Method::Delete => {
-            settings.switches.remove(rules.id);
-            let deleted = json!({ "id": rules.id, "editable": true, "modified_on": call.date(call.now) });
-            ApiResponse::success(&deleted.to_string())
+            settings.values.remove(id);
+            deleted(id, call)
         }
-        _ => set(rules, settings, stored, call).unwrap_or_else(|refusal| refusal),
+        _ => set(id, settings, call).unwrap_or_else(|refusal| refusal),
     }
-}
-
-/// Returns whether Cache Reserve is on.
-pub(super) fn is_reserve_on(settings: &ZoneSettings) -> bool {
-    settings.switches.get(RESERVE).is_some_and(|reserve| reserve.on)
 }
 
 /// Returns the remaining seconds of Development Mode; negative for the seconds since it ended; `None` if it was never
 /// on.
 pub(super) fn development_mode(settings: &ZoneSettings, now: Duration) -> Option<i64> {
-    settings.switches.get(DEVELOPMENT).and_then(|switch| switch.remaining(now))
+    let end = settings.development_end?;
+    let seconds = i64::try_from(end.abs_diff(now).as_secs()).unwrap_or(i64::MAX);
+    Some(if now < end { seconds } else { -seconds })
 }
 
 /// Returns when Development Mode was turned on; `None` if it is off. Its automatic end is not considered here.
 pub(crate) fn development_mode_since(settings: &ZoneSettings) -> Option<Duration> {
-    settings.switches.get(DEVELOPMENT).filter(|switch| switch.on).map(|switch| switch.set)
+    settings.values.get(DEVELOPMENT).filter(|(value, _)| value == "on").map(|(_, set)| *set)
 }
 
-fn set(
-    rules: &Rules,
-    settings: &mut ZoneSettings,
-    stored: Option<StoredSwitch>,
-    call: &Call<'_>,
-) -> Result<ApiResponse, ApiResponse> {
-    let on = match call.fields()?.get("value").and_then(Value::as_str) {
-        Some("on") => true,
-        Some("off") => false,
-        _ => return Err(invalid(format!("invalid value for {}, must be on or off", rules.id))),
-    };
-    if on && rules.id == RESERVE && reserve::is_running(settings, call) {
+fn set(id: &'static str, settings: &mut ZoneSettings, call: &Call<'_>) -> Result<ApiResponse, ApiResponse> {
+    let value = call.fields()?.remove("value").unwrap_or_default();
+    let on = value == "on";
+    if !on && value != "off" {
+        return Err(invalid(format!("invalid value for {id}, must be on or off")));
+    }
+    if on && id == RESERVE && reserve::is_running(settings, call) {
         let message = "Cache Reserve cannot be turned on: a deletion is already in progress.";
         return Err(ApiResponse::refused(StatusCode::BAD_REQUEST, 1153, message));
     }
-    let last_end = stored.and_then(|stored| stored.end);
-    let end = match rules.lasts {
-        Some(time) if on => Some(call.now + time),
-        // Turned off before its end, or after it.
-        _ => last_end.map(|end| end.min(call.now)),
-    };
-    let switch = StoredSwitch { on, set: call.now, end };
-    settings.switches.insert(rules.id, switch);
-    Ok(to_json(rules, Some(switch), call))
+    if id == DEVELOPMENT {
+        settings.development_end = if on {
+            Some(call.now + DEVELOPMENT_TIME)
+        } else {
+            // Turned off before its end, or after it.
+            settings.development_end.map(|end| end.min(call.now))
+        };
+    }
+    settings.values.insert(id, (value, call.now));
+    Ok(to_json(id, settings, call))
 }
 
-fn to_json(rules: &Rules, stored: Option<StoredSwitch>, call: &Call<'_>) -> ApiResponse {
-    let is_on = stored.is_some_and(|switch| switch.on && switch.end.is_none_or(|end| call.now < end));
-    let mut result = json!({ "id": rules.id, "editable": true, "value": if is_on { "on" } else { "off" } });
-    if let Some(switch) = stored {
-        result["modified_on"] = call.date(switch.set).into();
-    }
-    if rules.lasts.is_some() {
-        let remaining = stored.and_then(|switch| switch.remaining(call.now));
+fn to_json(id: &str, settings: &ZoneSettings, call: &Call<'_>) -> ApiResponse {
+    let has_ended = id == DEVELOPMENT && settings.development_end.is_some_and(|end| call.now >= end);
+    let value = if settings.is_on(id) && !has_ended { "on" } else { "off" };
+    let set = settings.values.get(id).map(|(_, set)| *set);
+    let mut shown = setting(id, &value.into(), set, call);
+    if id == DEVELOPMENT {
         // Documented as a number, and as `false` without one.
-        result["time_remaining"] = remaining.map_or(Value::Bool(false), Value::from);
+        shown["time_remaining"] =
+            development_mode(settings, call.now).map_or(Value::Bool(false), Value::from);
     }
-    ApiResponse::success(&result.to_string())
-}
-
-impl StoredSwitch {
-    fn remaining(self, now: Duration) -> Option<i64> {
-        let end = self.end?;
-        let seconds = end.abs_diff(now).as_secs();
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        Some(if now < end { seconds } else { -seconds })
-    }
+    ApiResponse::success(&shown.to_string())
 }

@@ -2,10 +2,10 @@
 //! `…/browser_cache_ttl`
 
 use cfcache_model::endpoint::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::answer::ApiResponse;
-use crate::behavior::{Call, invalid};
+use crate::behavior::{Call, invalid, setting};
 use crate::state::ZoneSettings;
 
 const CACHE_LEVEL: &str = "cache_level";
@@ -42,11 +42,9 @@ fn answer(
         let value = call.fields().ok()?.remove("value").filter(is_good)?;
         settings.values.insert(id, (value, call.now));
     }
-    let stored = settings.values.get(id);
-    let value = stored.map_or(default, |(value, _)| value);
-    let mut result = json!({ "id": id, "editable": true, "value": value });
-    if let Some((_, set)) = stored {
-        result["modified_on"] = call.date(*set).into();
-    }
-    Some(ApiResponse::success(&result.to_string()))
+    let shown = match settings.values.get(id) {
+        Some((value, set)) => setting(id, value, Some(*set), call),
+        None => setting(id, default, None, call),
+    };
+    Some(ApiResponse::success(&shown.to_string()))
 }

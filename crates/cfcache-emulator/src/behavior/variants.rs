@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use cfcache_model::Plan;
 use cfcache_model::endpoint::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::answer::ApiResponse;
-use crate::behavior::{Call, invalid, not_available, not_set};
+use crate::behavior::{Call, deleted, invalid, not_available, not_set, setting};
 use crate::state::ZoneSettings;
 
 /// <https://developers.cloudflare.com/api/resources/cache/subresources/variants/>, 2026-10. Not taken from the model,
@@ -15,29 +15,29 @@ use crate::state::ZoneSettings;
 const EXTENSIONS: [&str; 11] =
     ["avif", "bmp", "gif", "jp2", "jpeg", "jpg", "jpg2", "png", "tif", "tiff", "webp"];
 
+/// The id of the setting.
+const VARIANTS: &str = "variants";
+
 /// Reads, replaces or deletes the variants.
 pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiResponse {
     if call.config.plan < Plan::Pro {
         return not_available();
     }
     match call.endpoint.method {
-        Method::Get => match &settings.variants {
-            None => not_set("retrieve", "variants", 1142),
+        Method::Get => match settings.values.get(VARIANTS) {
+            None => not_set("retrieve", VARIANTS, 1142),
             Some((value, set)) => to_json(value, *set, call),
         },
-        Method::Delete => match settings.variants.take() {
-            None => not_set("delete", "variants", 1144),
-            Some(_) => {
-                let deleted =
-                    json!({ "id": "variants", "editable": true, "modified_on": call.date(call.now) });
-                ApiResponse::success(&deleted.to_string())
-            }
+        Method::Delete => match settings.values.remove(VARIANTS) {
+            None => not_set("delete", VARIANTS, 1144),
+            Some(_) => deleted(VARIANTS, call),
         },
         _ => match checked(call) {
             Err(refusal) => refusal,
             Ok(value) => {
-                let (value, set) = settings.variants.insert((value, call.now));
-                to_json(value, *set, call)
+                let answer = to_json(&value, call.now, call);
+                settings.values.insert(VARIANTS, (value, call.now));
+                answer
             }
         },
     }
@@ -45,11 +45,12 @@ pub(super) fn answer(settings: &mut ZoneSettings, call: &Call<'_>) -> ApiRespons
 
 /// Returns the `value` of the body, if it conforms to the schema. Null instead of a list is accepted, because reads
 /// have returned it.
-fn checked(call: &Call<'_>) -> Result<Map<String, Value>, ApiResponse> {
-    let Some(Value::Object(value)) = call.fields()?.remove("value") else {
+fn checked(call: &Call<'_>) -> Result<Value, ApiResponse> {
+    let value = call.fields()?.remove("value").unwrap_or_default();
+    let Some(variants) = value.as_object() else {
         return Err(invalid("invalid value for variants, must be an object"));
     };
-    for (extension, types) in &value {
+    for (extension, types) in variants {
         if !EXTENSIONS.contains(&extension.as_str()) {
             let known = EXTENSIONS.join(", ");
             return Err(invalid(format!("invalid value for variants, extensions must be among {known}")));
@@ -71,12 +72,6 @@ fn checked(call: &Call<'_>) -> Result<Map<String, Value>, ApiResponse> {
     Ok(value)
 }
 
-fn to_json(value: &Map<String, Value>, set: Duration, call: &Call<'_>) -> ApiResponse {
-    let result = json!({
-        "id": "variants",
-        "editable": true,
-        "value": value,
-        "modified_on": call.date(set),
-    });
-    ApiResponse::success(&result.to_string())
+fn to_json(value: &Value, set: Duration, call: &Call<'_>) -> ApiResponse {
+    ApiResponse::success(&setting(VARIANTS, value, Some(set), call).to_string())
 }
