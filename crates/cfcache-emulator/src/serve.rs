@@ -35,7 +35,7 @@ use crate::emulator::{Emulator, RATE_LIMITED, THROTTLED};
 use crate::fault::{ActiveFault, Fault, FaultAction, next_fault};
 use crate::log::{Counts, Log, LogEntry};
 use crate::route;
-use crate::serve::body::FaultyBody;
+use crate::serve::body::{ResponseBody, whole};
 use crate::serve::connection::{Order, ServerConnection, Socket};
 use crate::serve::edge::EdgeServer;
 use crate::state::AcceptedPurge;
@@ -246,9 +246,9 @@ async fn respond(
     shared: &ServerState,
     connection: &Arc<ServerConnection>,
     request: Request<Incoming>,
-) -> io::Result<Response<FaultyBody>> {
+) -> io::Result<Response<ResponseBody>> {
     if let Some(response) = edge::control(shared, &request) {
-        return Ok(response.map(FaultyBody::all));
+        return Ok(response.map(whole));
     }
     let fault = shared.fault(&request);
     let (head, body) = request.into_parts();
@@ -265,7 +265,7 @@ async fn respond(
         Ok(None) => {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             shared.record(connection, &request, Counts::default(), fault.as_ref(), Some(status));
-            return Ok(plain(status, "text/plain", "the body is too large").map(FaultyBody::all));
+            return Ok(plain(status, "text/plain", "the body is too large").map(whole));
         }
         Err(error) => {
             shared.record(connection, &request, Counts::default(), fault.as_ref(), None);
@@ -277,7 +277,7 @@ async fn respond(
         let (response, effect) = shared.emulator.process(shared.elapsed(), &request);
         shared.record(connection, &request, effect, None, Some(response.status()));
         wait(shared.emulator.config().latency).await;
-        return Ok(response.map(FaultyBody::all));
+        return Ok(response.map(whole));
     };
 
     let (answer, effect) =
@@ -294,21 +294,41 @@ async fn respond(
         }
         FaultAction::Stall => future::pending().await,
         FaultAction::ResetMid(bytes) => {
-            Ok(response.map(|body| FaultyBody::reset_after(body, bytes, connection)))
+            let connection = Arc::clone(connection);
+            let end = async move {
+                connection.order(Order::Reset);
+                // Nothing wakes this task: the connection is dropped together with the body.
+                future::pending().await
+            };
+            Ok(with_length(response, |body| body::incomplete(&body, bytes, end)))
         }
-        FaultAction::Truncate(bytes) => Ok(response.map(|body| FaultyBody::truncated_after(body, bytes))),
-        FaultAction::Slow(time) => Ok(response.map(|body| FaultyBody::slow(&body, time))),
+        FaultAction::Truncate(bytes) => {
+            let end = future::ready(io::Error::other("truncated by a fault"));
+            Ok(with_length(response, |body| body::incomplete(&body, bytes, end)))
+        }
+        FaultAction::Slow(time) => Ok(with_length(response, |body| body::slow(body, time))),
         FaultAction::GoAway => {
             connection.order(Order::Finish);
-            let mut response = response.map(FaultyBody::all);
+            let mut response = response.map(whole);
             if request.version() < http::Version::HTTP_2 {
                 // The order would come too late for the head of this answer.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
         }
-        _ => Ok(response.map(FaultyBody::all)),
+        _ => Ok(response.map(whole)),
     }
+}
+
+/// Replaces the body by one that is not sent at once. The head announces the original length.
+fn with_length(
+    response: Response<Bytes>,
+    body: impl FnOnce(Bytes) -> ResponseBody,
+) -> Response<ResponseBody> {
+    let length = response.body().len();
+    let mut response = response.map(body);
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
 }
 
 /// Even a timer of zero would wait for the next tick.

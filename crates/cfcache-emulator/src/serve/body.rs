@@ -1,118 +1,107 @@
-//! The body of an answer: complete, slow, or incomplete.
+//! The bodies of answers: complete, in pieces, or incomplete.
 
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::future;
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::serve::connection::{Order, ServerConnection};
-
-/// The delay before a connection is reset, so that sent bytes can arrive. A reset discards bytes in transit.
+/// The delay before a body ends early, so that the sent bytes can arrive. A reset discards bytes in transit.
 const SETTLE: Duration = Duration::from_millis(30);
 
 /// The number of pieces of a slow body.
 const PIECES: u32 = 10;
 
-/// A body that is sent in steps.
-pub(super) struct FaultyBody {
-    steps: VecDeque<BodyStep>,
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// The announced length that has not been sent yet.
-    promised: u64,
+/// The number of bytes of a file to read at once.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The body of an answer. Unless it is [`whole`], its length has to be in the head.
+///
+/// Only hyper sees an error: it closes the connection, or the stream on HTTP/2.
+pub(super) type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Sends these bytes.
+pub(super) fn whole(body: Bytes) -> ResponseBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
 }
 
-enum BodyStep {
-    Send(Bytes),
-    Wait(Duration),
-    Reset(Arc<ServerConnection>),
-    Break,
-}
-
-/// The error that ends an answer early. Only hyper sees it: it closes the connection, or the stream on HTTP/2.
-pub(super) fn truncated() -> io::Error {
-    io::Error::other("truncated by a fault")
-}
-
-impl FaultyBody {
-    pub(super) fn all(body: Bytes) -> Self {
-        let promised = body.len() as u64;
-        let steps = if body.is_empty() { VecDeque::new() } else { VecDeque::from([BodyStep::Send(body)]) };
-        Self { steps, sleep: None, promised }
-    }
-
-    /// Resets the connection after this many bytes, or half of them.
-    pub(super) fn reset_after(body: Bytes, bytes: Option<usize>, connection: &Arc<ServerConnection>) -> Self {
-        Self::part(body, bytes, BodyStep::Reset(Arc::clone(connection)))
-    }
-
-    /// Ends the body early after this many bytes, or half of them.
-    pub(super) fn truncated_after(body: Bytes, bytes: Option<usize>) -> Self {
-        Self::part(body, bytes, BodyStep::Break)
-    }
-
-    /// Sends the whole body over this time.
-    pub(super) fn slow(body: &Bytes, time: Duration) -> Self {
-        let size = body.len().div_ceil(PIECES as usize).max(1);
-        let mut pieces = body.chunks(size).map(|piece| body.slice_ref(piece));
-        let pause = time / PIECES;
-        let mut steps = VecDeque::new();
-        for piece in &mut pieces {
-            steps.extend([BodyStep::Wait(pause), BodyStep::Send(piece)]);
+/// Sends these bytes over a time.
+pub(super) fn slow(body: Bytes, time: Duration) -> ResponseBody {
+    let size = body.len().div_ceil(PIECES as usize);
+    let pause = time / PIECES;
+    in_frames(stream::unfold(body, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
         }
-        Self { steps, sleep: None, promised: body.len() as u64 }
-    }
-
-    fn part(body: Bytes, bytes: Option<usize>, end: BodyStep) -> Self {
-        let promised = body.len() as u64;
-        // At least one byte is not sent, so that the body is incomplete.
-        let bytes = bytes.unwrap_or(body.len() / 2).min(body.len().saturating_sub(1));
-        let steps = [BodyStep::Send(body.slice(..bytes)), BodyStep::Wait(SETTLE), end].into();
-        Self { steps, sleep: None, promised }
-    }
+        tokio::time::sleep(pause).await;
+        let piece = rest.split_to(size.min(rest.len()));
+        Some((Ok(Frame::data(piece)), rest))
+    }))
 }
 
-impl Body for FaultyBody {
-    type Data = Bytes;
-    type Error = io::Error;
+/// Sends the first half, or this many bytes, and then ends early.
+pub(super) fn incomplete(
+    body: &Bytes,
+    bytes: Option<usize>,
+    end: impl Future<Output = io::Error> + Send + 'static,
+) -> ResponseBody {
+    // At least one byte is not sent.
+    let bytes = bytes.unwrap_or(body.len() / 2).min(body.len().saturating_sub(1));
+    let sent = stream::once(future::ready(Ok(Frame::data(body.slice(..bytes)))));
+    let end = stream::once(async move {
+        tokio::time::sleep(SETTLE).await;
+        Err(end.await)
+    });
+    in_frames(sent.chain(end))
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        loop {
-            if let Some(sleep) = &mut self.sleep {
-                ready!(sleep.as_mut().poll(context));
-                self.sleep = None;
-            }
-            match self.steps.pop_front() {
-                None => return Poll::Ready(None),
-                Some(BodyStep::Send(bytes)) => {
-                    self.promised = self.promised.saturating_sub(bytes.len() as u64);
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-                Some(BodyStep::Wait(time)) => self.sleep = Some(Box::pin(tokio::time::sleep(time))),
-                Some(BodyStep::Break) => return Poll::Ready(Some(Err(truncated()))),
-                Some(BodyStep::Reset(connection)) => {
-                    connection.order(Order::Reset);
-                    // Nothing wakes this task: the connection is dropped together with the body.
-                    self.steps.push_front(BodyStep::Reset(connection));
-                    return Poll::Pending;
-                }
-            }
+/// Sends the body of a server. The timeout applies to each piece.
+pub(super) fn from_server(body: Incoming, timeout: Duration) -> ResponseBody {
+    in_frames(stream::unfold(body, move |mut body| async move {
+        let frame = match tokio::time::timeout(timeout, body.frame()).await {
+            Ok(frame) => frame?.map_err(io::Error::other),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the origin sent nothing for too long")),
+        };
+        Some((frame, body))
+    }))
+}
+
+/// Sends this many bytes of a file.
+pub(super) fn from_file(file: File, length: u64) -> ResponseBody {
+    in_frames(stream::try_unfold((file, length), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok(None);
         }
-    }
+        let most = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let mut piece = BytesMut::zeroed(most);
+        let read = file.read(&mut piece).await?;
+        if read == 0 {
+            // The file has become shorter since the head was sent.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        piece.truncate(read);
+        Ok(Some((Frame::data(piece.freeze()), (file, left - read as u64))))
+    }))
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.steps.is_empty()
-    }
+/// Sends bodies one after the other, as they are received.
+pub(super) fn parts(mut parts: UnboundedReceiver<ResponseBody>) -> ResponseBody {
+    in_frames(stream::poll_fn(move |context| parts.poll_recv(context)).flat_map(BodyStream::new))
+}
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.promised)
-    }
+/// Ends early, because the origin did.
+pub(super) fn broken() -> ResponseBody {
+    let error = io::Error::other("the origin closed the connection early");
+    in_frames(stream::once(future::ready(Err(error))))
+}
+
+fn in_frames(frames: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static) -> ResponseBody {
+    StreamBody::new(frames).boxed_unsync()
 }

@@ -1,6 +1,5 @@
 //! The edge on a socket: between visitors, the caches of the zones, and an origin.
 
-mod body;
 mod control;
 mod folder;
 mod page;
@@ -9,7 +8,6 @@ mod upstream;
 use core::convert::Infallible;
 use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
-use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,11 +27,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::edge::Edges;
 use crate::serve::ServerState;
-pub(super) use crate::serve::edge::body::EdgeBody;
+use crate::serve::body::{self, ResponseBody, whole};
 pub(super) use crate::serve::edge::control::control;
 use crate::serve::edge::upstream::RequestBody;
 
@@ -43,14 +41,16 @@ pub(super) struct EdgeServer {
     shared: Arc<ServerState>,
     edges: Arc<Edges>,
     client: Client<HttpConnector, RequestBody>,
-    /// The number of bytes of bodies that are being collected and are not stored yet.
-    collected: AtomicU64,
+    /// The number of bytes that can still be collected of bodies that are not stored yet.
+    memory: Semaphore,
 }
 
 impl EdgeServer {
     pub(super) fn new(shared: Arc<ServerState>, edges: Arc<Edges>) -> Self {
         let client = upstream::client(&edges.config);
-        Self { shared, edges, client, collected: AtomicU64::new(0) }
+        let memory = usize::try_from(edges.config.max_memory).unwrap_or(usize::MAX);
+        let memory = Semaphore::new(memory.min(Semaphore::MAX_PERMITS));
+        Self { shared, edges, client, memory }
     }
 
     async fn ask(
@@ -58,7 +58,7 @@ impl EdgeServer {
         request: Request<()>,
         visitor: IpAddr,
         body: RequestBody,
-    ) -> Result<Response<EdgeBody>, OriginFailure> {
+    ) -> Result<Response<ResponseBody>, OriginFailure> {
         upstream::ask(&self.edges.config, &self.client, request, visitor, body).await
     }
 
@@ -110,17 +110,17 @@ async fn respond(
     server: &Arc<EdgeServer>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Response<EdgeBody> {
+) -> Response<ResponseBody> {
     if let Some(response) = control(&server.shared, &request) {
-        return response.map(EdgeBody::whole);
+        return response.map(whole);
     }
     let (zone, uri) = match target(&server.edges, &request) {
         Ok(target) => target,
-        Err((status, why)) => return plain(status, why).map(EdgeBody::whole),
+        Err((status, why)) => return plain(status, why).map(whole),
     };
     if upstream::is_loop(request.headers()) {
         let why = "the origin leads back to this edge; use another port with --origin\n";
-        return plain(StatusCode::LOOP_DETECTED, why).map(EdgeBody::whole);
+        return plain(StatusCode::LOOP_DETECTED, why).map(whole);
     }
     let (mut parts, body) = request.into_parts();
     parts.uri = uri;
@@ -131,8 +131,7 @@ async fn respond(
         let (ended, until) = {
             let now = server.now();
             let Some(mut cache) = server.edges.cache(zone, now) else {
-                return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n")
-                    .map(EdgeBody::whole);
+                return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n").map(whole);
             };
             match cache.edge.request(now, &request, &visitor) {
                 RequestStep::Answer { response, refresh } => {
@@ -140,7 +139,7 @@ async fn respond(
                     if let Some(fetch) = refresh {
                         drop(tokio::spawn(fill(Arc::clone(server), zone, peer.ip(), fetch, None)));
                     }
-                    return response.map(EdgeBody::whole);
+                    return response.map(whole);
                 }
                 RequestStep::Fetch(fetch) => break fetch,
                 RequestStep::Wait(fill, until) => {
@@ -148,8 +147,7 @@ async fn respond(
                     (cache.wait(fill).notified_owned(), until.duration_since(now).unwrap_or_default())
                 }
                 _ => {
-                    return plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n")
-                        .map(EdgeBody::whole);
+                    return plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(whole);
                 }
             }
         };
@@ -165,7 +163,7 @@ async fn respond(
     drop(tokio::spawn(fill(Arc::clone(server), zone, peer.ip(), fetch, Some(answer))));
     match answered.await {
         Ok(response) => response,
-        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was cancelled\n").map(EdgeBody::whole),
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the fill was cancelled\n").map(whole),
     }
 }
 
@@ -176,25 +174,23 @@ async fn pass(
     peer: IpAddr,
     fetch: Fetch,
     body: Incoming,
-) -> Response<EdgeBody> {
+) -> Response<ResponseBody> {
     let mut abandon = Abandon { server, zone, ticket: Some(fetch.ticket) };
     let answer = server.ask(fetch.request, peer, RequestBody::Left(body)).await;
     let now = server.now();
     let (Some(ticket), Some(mut cache)) = (abandon.ticket.take(), server.edges.cache(zone, now)) else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n").map(EdgeBody::whole);
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the zone has no cache\n").map(whole);
     };
     match answer {
-        Err(failure) => cache.edge.failed(now, ticket, failure).map(EdgeBody::whole),
+        Err(failure) => cache.edge.failed(now, ticket, failure).map(whole),
         Ok(response) => {
             let (parts, body) = response.into_parts();
             match cache.edge.answered(now, ticket, Response::from_parts(parts, ())) {
                 ResponseStep::Pass(head) => head.map(|()| body),
-                ResponseStep::Answer(response) => response.map(EdgeBody::whole),
+                ResponseStep::Answer(response) => response.map(whole),
                 // An answer that is not eligible is not stored.
                 ResponseStep::Keep(Keep { ticket, .. }) => cache.edge.outgrown(now, ticket).map(|()| body),
-                _ => {
-                    plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(EdgeBody::whole)
-                }
+                _ => plain(StatusCode::NOT_IMPLEMENTED, "not supported by the emulator\n").map(whole),
             }
         }
     }
@@ -224,7 +220,7 @@ async fn fill(
     zone: usize,
     peer: IpAddr,
     fetch: Fetch,
-    visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
+    visitor: Option<oneshot::Sender<Response<ResponseBody>>>,
 ) {
     let send = |visitor: Option<oneshot::Sender<_>>, response| {
         // The visitor may have left.
@@ -236,7 +232,7 @@ async fn fill(
         Ok(response) => response,
         Err(failure) => {
             let response = server.end_fill(zone, id, |now, edge| edge.failed(now, ticket, failure));
-            send(visitor, response.map(EdgeBody::whole));
+            send(visitor, response.map(whole));
             return;
         }
     };
@@ -250,7 +246,7 @@ async fn fill(
     let response = match next {
         ResponseStep::Keep(kept) => return keep(&server, zone, kept, body, visitor).await,
         ResponseStep::Pass(head) => Some(head.map(|()| body)),
-        ResponseStep::Answer(response) => Some(response.map(EdgeBody::whole)),
+        ResponseStep::Answer(response) => Some(response.map(whole)),
         _ => None,
     };
     server.end_fill(zone, id, |_, _| ());
@@ -264,8 +260,8 @@ async fn keep(
     server: &EdgeServer,
     zone: usize,
     keep: Keep,
-    mut body: EdgeBody,
-    visitor: Option<oneshot::Sender<Response<EdgeBody>>>,
+    mut body: ResponseBody,
+    visitor: Option<oneshot::Sender<Response<ResponseBody>>>,
 ) {
     let Keep { ticket, limit, pass, .. } = keep;
     let id = ticket.id();
@@ -274,14 +270,15 @@ async fn keep(
         && let Some(visitor) = visitor.take()
     {
         let (sender, receiver) = mpsc::unbounded_channel();
-        drop(visitor.send(head.map(|()| EdgeBody::parts(receiver))));
+        drop(visitor.send(head.map(|()| body::parts(receiver))));
         parts = Some(sender);
     }
     let forward = |part| {
         // If the visitor has left, the fill continues.
         parts.as_ref().is_some_and(|parts| parts.send(part).is_ok())
     };
-    let mut collected = Collected { server, bytes: 0 };
+    // The end of this function releases the memory.
+    let mut memory = Vec::new();
     let mut collector = BodyCollector::new(limit);
     loop {
         let piece = match body.frame().await {
@@ -292,17 +289,21 @@ async fn keep(
                 Err(_) => continue,
             },
             Some(Err(error)) => {
-                let failure = body::failure(&error);
+                let failure = upstream::body_failure(&error);
                 let response = server.end_fill(zone, id, |now, edge| edge.failed(now, ticket, failure));
-                forward(EdgeBody::Broken);
+                forward(body::broken());
                 if let Some(visitor) = visitor {
-                    drop(visitor.send(response.map(EdgeBody::whole)));
+                    drop(visitor.send(response.map(whole)));
                 }
                 return;
             }
         };
-        if collected.add(piece.len()) && collector.push(piece.clone()).is_ok() {
-            forward(EdgeBody::whole(piece));
+        let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        if let Ok(taken) = server.memory.try_acquire_many(bytes)
+            && collector.push(piece.clone()).is_ok()
+        {
+            memory.push(taken);
+            forward(whole(piece));
             continue;
         }
         // The body is larger than the limit: the visitor gets it, but it is not cached.
@@ -310,41 +311,19 @@ async fn keep(
         if let Some(visitor) = visitor {
             let (sender, receiver) = mpsc::unbounded_channel();
             for piece in collector.into_pieces() {
-                drop(sender.send(EdgeBody::whole(piece)));
+                drop(sender.send(whole(piece)));
             }
-            drop(visitor.send(head.map(|()| EdgeBody::parts(receiver))));
+            drop(visitor.send(head.map(|()| body::parts(receiver))));
             parts = Some(sender);
         }
-        for part in [EdgeBody::whole(piece), body] {
+        for part in [whole(piece), body] {
             drop(parts.as_ref().map(|parts| parts.send(part)));
         }
         return;
     }
     let response = server.end_fill(zone, id, |now, edge| edge.filled(now, ticket, collector.into_bytes()));
     if let Some(visitor) = visitor {
-        drop(visitor.send(response.map(EdgeBody::whole)));
-    }
-}
-
-/// The collected bytes of a fill, which count towards the total of all fills.
-struct Collected<'a> {
-    server: &'a EdgeServer,
-    bytes: u64,
-}
-
-impl Collected<'_> {
-    /// Counts a piece, and returns whether it is within the limit.
-    fn add(&mut self, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        self.bytes += bytes;
-        let before = self.server.collected.fetch_add(bytes, Ordering::Relaxed);
-        before + bytes <= self.server.edges.config.max_memory
-    }
-}
-
-impl Drop for Collected<'_> {
-    fn drop(&mut self) {
-        self.server.collected.fetch_sub(self.bytes, Ordering::Relaxed);
+        drop(visitor.send(response.map(whole)));
     }
 }
 

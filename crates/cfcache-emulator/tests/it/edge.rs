@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Server};
+use futures_util::stream::{self, StreamExt as _};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -253,8 +254,8 @@ async fn streams_uncached_answers() {
     let receiver = Mutex::new(Some(receiver));
     let origin = TestOrigin::start(move |_| {
         let mut receiver = receiver.lock().unwrap().take().unwrap();
-        let stream = futures_stream(move |context| receiver.poll_recv(context));
-        Response::new(BodyExt::boxed(StreamBody::new(stream)))
+        let pieces = stream::poll_fn(move |context| receiver.poll_recv(context));
+        Response::new(BodyExt::boxed(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))))))
     })
     .await;
     let server = start(&origin.url, |edge| edge).await;
@@ -268,27 +269,6 @@ async fn streams_uncached_answers() {
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
     drop(pieces);
     assert!(body.frame().await.is_none());
-}
-
-/// Creates a stream of frames from a function that polls for pieces.
-fn futures_stream(
-    mut poll: impl FnMut(&mut core::task::Context<'_>) -> core::task::Poll<Option<Bytes>> + Send + Sync + 'static,
-) -> impl futures_core::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + Sync {
-    struct Polled<F>(F);
-    impl<F> futures_core::Stream for Polled<F>
-    where
-        F: FnMut(&mut core::task::Context<'_>) -> core::task::Poll<Option<Bytes>> + Unpin,
-    {
-        type Item = Result<Frame<Bytes>, Infallible>;
-
-        fn poll_next(
-            mut self: core::pin::Pin<&mut Self>,
-            context: &mut core::task::Context<'_>,
-        ) -> core::task::Poll<Option<Self::Item>> {
-            (self.0)(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-        }
-    }
-    Polled(Box::new(move |context: &mut core::task::Context<'_>| poll(context)))
 }
 
 #[tokio::test]
@@ -325,11 +305,11 @@ async fn a_body_above_the_limit_is_forwarded_but_not_cached() {
             return cacheable(piece);
         }
         // Without a length, only the body shows how large it is.
-        let mut pieces = [piece.slice(..100_000), piece.slice(100_000..)].into_iter();
-        let stream = futures_stream(move |_| core::task::Poll::Ready(pieces.next()));
+        let pieces = [piece.slice(..100_000), piece.slice(100_000..)];
+        let pieces = stream::iter(pieces.map(|piece| Ok(Frame::data(piece))));
         Response::builder()
             .header("cache-control", "max-age=60")
-            .body(BodyExt::boxed(StreamBody::new(stream)))
+            .body(BodyExt::boxed(StreamBody::new(pieces)))
             .unwrap()
     })
     .await;

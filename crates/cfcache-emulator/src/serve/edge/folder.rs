@@ -1,7 +1,7 @@
 //! Serves a folder as the origin.
 
 use core::fmt::Write as _;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,19 +13,10 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::fs::File;
 
-use crate::serve::edge::body::EdgeBody;
-
-/// The result of looking up a path.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    File(PathBuf),
-    /// A folder that was requested without a trailing slash.
-    Folder,
-    Nothing,
-}
+use crate::serve::body::{self, ResponseBody, whole};
 
 /// Answers a request from a folder. Only `GET` and `HEAD` are supported.
-pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<EdgeBody> {
+pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<ResponseBody> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "a folder supports only GET and HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -42,20 +33,26 @@ pub(super) async fn respond(root: &Path, request: &Request<()>) -> Response<Edge
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)))
     };
-    match found {
-        Ok(Found::Folder) => redirect(request),
-        Ok(Found::File(file)) => match serve(&file, StatusCode::OK, Some(request.headers()), is_head).await {
+    let served = match found {
+        Ok(file) => serve(&file, StatusCode::OK, Some(request.headers()), is_head).await,
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(response) => response,
+        Err(error) if error.kind() == ErrorKind::IsADirectory => redirect(request),
+        Err(error) if error.kind() == ErrorKind::NotFound => missing(root, is_head).await,
+        Err(error) => unreadable(&error),
+    }
+}
+
+/// Answers a request for a file that does not exist.
+async fn missing(root: &Path, is_head: bool) -> Response<ResponseBody> {
+    match within(root, &root.join("404.html")) {
+        Ok(page) => match serve(&page, StatusCode::NOT_FOUND, None, is_head).await {
             Ok(response) => response,
             Err(error) => unreadable(&error),
         },
-        Ok(Found::Nothing) => match within(root, &root.join("404.html")) {
-            Ok(Some(file)) => match serve(&file, StatusCode::NOT_FOUND, None, is_head).await {
-                Ok(response) => response,
-                Err(error) => unreadable(&error),
-            },
-            _ => text(StatusCode::NOT_FOUND, "no such file\n"),
-        },
-        Err(error) => unreadable(&error),
+        Err(_) => text(StatusCode::NOT_FOUND, "no such file\n"),
     }
 }
 
@@ -104,34 +101,44 @@ fn file_name(bytes: Vec<u8>) -> Option<PathBuf> {
     (!name.contains(['\\', ':'])).then(|| name.into())
 }
 
-fn find(root: &Path, path: &Path) -> io::Result<Found> {
+/// Returns the file for a path.
+///
+/// # Errors
+///
+/// `NotFound` if there is none, and `IsADirectory` for a folder without a trailing slash.
+fn find(root: &Path, path: &Path) -> io::Result<PathBuf> {
     let place = root.join(path);
     if is_folder(path) {
-        return Ok(within(root, &place.join("index.html"))?.map_or(Found::Nothing, Found::File));
-    }
-    if let Some(file) = within(root, &place)? {
-        return Ok(Found::File(file));
+        return within(root, &place.join("index.html"));
     }
     let mut page = place.clone().into_os_string();
     page.push(".html");
-    if let Some(file) = within(root, Path::new(&page))? {
-        return Ok(Found::File(file));
+    for file in [&*place, Path::new(&page)] {
+        match within(root, file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
     }
     let is_below = |folder: PathBuf| folder.starts_with(root) && folder.is_dir();
-    Ok(if place.canonicalize().is_ok_and(is_below) { Found::Folder } else { Found::Nothing })
+    let is_folder = place.canonicalize().is_ok_and(is_below);
+    Err(if is_folder { ErrorKind::IsADirectory } else { ErrorKind::NotFound }.into())
 }
 
 /// Returns the file at a path, if it exists and is below the root after following all links.
-fn within(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+///
+/// # Errors
+///
+/// `NotFound` if it does not exist or is not below the root.
+fn within(root: &Path, path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
-        Ok(file) => Ok((file.starts_with(root) && file.is_file()).then_some(file)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::InvalidFilename
-            | io::ErrorKind::InvalidInput => Ok(None),
-            _ => Err(error),
-        },
+        Ok(file) if file.starts_with(root) && file.is_file() => Ok(file),
+        Ok(_) => Err(ErrorKind::NotFound.into()),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::NotADirectory | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => {
+                ErrorKind::NotFound.into()
+            }
+            _ => error,
+        }),
     }
 }
 
@@ -140,7 +147,7 @@ async fn serve(
     status: StatusCode,
     conditions: Option<&HeaderMap>,
     is_head: bool,
-) -> io::Result<Response<EdgeBody>> {
+) -> io::Result<Response<ResponseBody>> {
     let file = File::open(path).await?;
     let metadata = file.metadata().await?;
     let length = metadata.len();
@@ -148,11 +155,7 @@ async fn serve(
     let tag = tag(length, modified);
     let date = httpdate::fmt_http_date(modified);
     let is_unchanged = conditions.is_some_and(|headers| is_unchanged(headers, &tag, modified));
-    let body = if is_unchanged || is_head {
-        EdgeBody::whole(Bytes::new())
-    } else {
-        EdgeBody::File { file, left: length }
-    };
+    let body = if is_unchanged || is_head { whole(Bytes::new()) } else { body::from_file(file, length) };
     let mut response = Response::new(body);
     *response.status_mut() = if is_unchanged { StatusCode::NOT_MODIFIED } else { status };
     let headers = response.headers_mut();
@@ -190,7 +193,7 @@ fn is_unchanged(headers: &HeaderMap, tag: &str, modified: SystemTime) -> bool {
     since.is_some_and(|since| whole(modified) <= whole(since))
 }
 
-fn redirect(request: &Request<()>) -> Response<EdgeBody> {
+fn redirect(request: &Request<()>) -> Response<ResponseBody> {
     let mut target = String::new();
     let uri = request.uri();
     // A path that begins with two slashes would lead to another host.
@@ -204,15 +207,15 @@ fn redirect(request: &Request<()>) -> Response<EdgeBody> {
     response
 }
 
-fn unreadable(error: &io::Error) -> Response<EdgeBody> {
+fn unreadable(error: &io::Error) -> Response<ResponseBody> {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN, "the file may not be read\n"),
+        ErrorKind::PermissionDenied => text(StatusCode::FORBIDDEN, "the file may not be read\n"),
         _ => text(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n"),
     }
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response<EdgeBody> {
-    let mut response = Response::new(EdgeBody::whole(Bytes::from_static(text.as_bytes())));
+fn text(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+    let mut response = Response::new(whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(CONTENT_LENGTH, text.len().into());

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::edge::EdgeConfig;
 use crate::origin::EdgeOrigin;
-use crate::serve::edge::body::EdgeBody;
+use crate::serve::body::{self, ResponseBody};
 use crate::serve::edge::folder;
 
 /// The request headers that the edge adds:
@@ -55,7 +55,7 @@ pub(super) async fn ask(
     request: Request<()>,
     visitor: IpAddr,
     body: RequestBody,
-) -> Result<Response<EdgeBody>, OriginFailure> {
+) -> Result<Response<ResponseBody>, OriginFailure> {
     match &config.origin {
         EdgeOrigin::Folder(root) => Ok(folder::respond(root, &request).await),
         EdgeOrigin::Server(base) => {
@@ -66,8 +66,16 @@ pub(super) async fn ask(
                 .await
                 .map_err(|_| OriginFailure::Timeout)?
                 .map_err(|error| failure(&error))?;
-            Ok(response.map(|body| EdgeBody::server(body, config.read_timeout)))
+            Ok(response.map(|body| body::from_server(body, config.read_timeout)))
         }
+    }
+}
+
+/// Returns how the origin failed that sent an incomplete body.
+pub(super) fn body_failure(error: &io::Error) -> OriginFailure {
+    match error.kind() {
+        io::ErrorKind::TimedOut => OriginFailure::Timeout,
+        _ => OriginFailure::Closed,
     }
 }
 
