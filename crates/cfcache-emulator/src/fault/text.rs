@@ -22,11 +22,36 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let pairs = pairs(text)?;
-        let mut parser = FaultParser::default();
+        let value_of =
+            |name| pairs.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_deref());
+        let mut fault = Self::new(FaultAction::None);
+        let mut action_name = None;
         for (name, value) in &pairs {
-            parser.read(name, value.as_deref())?;
+            match action(name, value.as_deref())? {
+                None => fault.read_option(name, value.as_deref())?,
+                Some(action) => {
+                    if let Some(first) = action_name.replace(name.as_str()) {
+                        return Err(invalid(format!(
+                            "`{first}` and `{name}` are two faults; use a separate `--fault` for each"
+                        )));
+                    }
+                    fault.action = action;
+                }
+            }
         }
-        parser.finish()
+        // Without an action, `status` is one of its own.
+        if action_name.is_none()
+            && let Some(value) = value_of("status")
+        {
+            fault.action = FaultAction::status(status(value)?);
+        }
+        for (name, value) in &pairs {
+            if let Some(value) = value {
+                fault.action.read_detail(action_name.unwrap_or("delay"), name, value)?;
+            }
+        }
+        fault.check(value_of("delay").is_some(), value_of("seed").is_some())?;
+        Ok(fault)
     }
 }
 
@@ -75,112 +100,103 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The state of the parser.
-struct FaultParser {
-    fault: Fault,
-    action: Option<String>,
-    status: Option<u16>,
-    code: Option<u32>,
-    retry_after: Option<String>,
-    body: Option<String>,
-    has_delay: bool,
-    has_seed: bool,
-}
-
-impl Default for FaultParser {
-    fn default() -> Self {
-        Self {
-            fault: Fault::new(FaultAction::None),
-            action: None,
-            status: None,
-            code: None,
-            retry_after: None,
-            body: None,
-            has_delay: false,
-            has_seed: false,
-        }
-    }
-}
-
-impl FaultParser {
-    fn read(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidInput> {
-        let fault = &mut self.fault;
-        match (name, value) {
-            ("status", Some(value)) => {
-                let status: u16 = number(name, value)?;
-                if !(200..=599).contains(&status) {
-                    return Err(invalid(format!("`status={value}`: a status must be from 200 to 599")));
-                }
-                self.status = Some(status);
+/// Returns the action with that name; `None` if the word is not an action.
+fn action(name: &str, value: Option<&str>) -> Result<Option<FaultAction>, InvalidInput> {
+    let bytes = || value.map(|value| number(name, value)).transpose();
+    Ok(Some(match (name, value) {
+        ("slow", Some(value)) => FaultAction::Slow(time(name, value)?),
+        ("reset-before", None) => FaultAction::ResetBefore,
+        ("reset-after", None) => FaultAction::ResetAfter,
+        ("reset-mid", _) => FaultAction::ResetMid(bytes()?),
+        ("truncate", _) => FaultAction::Truncate(bytes()?),
+        ("malformed", None) => FaultAction::Malformed,
+        ("edge", Some(value)) => {
+            let code: u16 = number(name, value)?;
+            if !(500..=599).contains(&code) && !(1000..=1999).contains(&code) {
+                return Err(invalid(format!(
+                    "`edge={value}`: an error of the edge must be from 1000 to 1999, or from 500 to 599"
+                )));
             }
-            ("code", Some(value)) => self.code = Some(number(name, value)?),
-            ("retry-after", Some(value)) => {
+            FaultAction::Edge { code, status: None, retry_after: None }
+        }
+        ("html", None) => FaultAction::Html { status: 502 },
+        ("empty", None) => FaultAction::Empty { status: None },
+        ("success-false", None) => FaultAction::SuccessFalse { code: None },
+        ("goaway", None) => FaultAction::GoAway,
+        ("stall", None) => FaultAction::Stall,
+        ("survive", None) => FaultAction::Survive,
+        _ => return Ok(None),
+    }))
+}
+
+impl FaultAction {
+    /// Reads a word that completes an action, and ignores other words.
+    fn read_detail(&mut self, action_name: &str, name: &str, value: &str) -> Result<(), InvalidInput> {
+        let allowed = match (name, self) {
+            ("status", Self::Status { .. }) => return Ok(()),
+            ("status", Self::Html { status: own }) => {
+                *own = status(value)?;
+                return Ok(());
+            }
+            ("status", Self::Empty { status: own } | Self::Edge { status: own, .. }) => {
+                *own = Some(status(value)?);
+                return Ok(());
+            }
+            ("code", Self::Status { code, .. } | Self::SuccessFalse { code }) => {
+                *code = Some(number(name, value)?);
+                return Ok(());
+            }
+            ("retry-after", Self::Status { retry_after, .. } | Self::Edge { retry_after, .. }) => {
                 // Invalid values are allowed for tests, but a line break would start another header.
                 if value.is_empty() || value.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
                     return Err(invalid("`retry-after` takes the text of the header: seconds, or a date"));
                 }
-                self.retry_after = Some(value.to_owned());
+                *retry_after = Some(value.to_owned());
+                return Ok(());
             }
-            ("body", Some(value)) => self.body = Some(value.to_owned()),
-            ("delay", Some(value)) => {
-                fault.delay = time(name, value)?;
-                self.has_delay = true;
+            ("body", Self::Status { body, .. }) => {
+                *body = Some(value.to_owned());
+                return Ok(());
             }
-            ("slow", Some(value)) => {
-                let time = time(name, value)?;
-                self.set_action(name, FaultAction::Slow(time))?;
-            }
-            ("reset-before", None) => self.set_action(name, FaultAction::ResetBefore)?,
-            ("reset-after", None) => self.set_action(name, FaultAction::ResetAfter)?,
-            ("reset-mid", value) => {
-                let bytes = value.map(|value| number(name, value)).transpose()?;
-                self.set_action(name, FaultAction::ResetMid(bytes))?;
-            }
-            ("truncate", value) => {
-                let bytes = value.map(|value| number(name, value)).transpose()?;
-                self.set_action(name, FaultAction::Truncate(bytes))?;
-            }
-            ("malformed", None) => self.set_action(name, FaultAction::Malformed)?,
-            ("edge", Some(value)) => {
-                let code: u16 = number(name, value)?;
-                if !(500..=599).contains(&code) && !(1000..=1999).contains(&code) {
-                    return Err(invalid(format!(
-                        "`edge={value}`: an error of the edge must be from 1000 to 1999, or from 500 to 599"
-                    )));
-                }
-                self.set_action(name, FaultAction::Edge { code, status: None, retry_after: None })?;
-            }
-            ("html", None) => self.set_action(name, FaultAction::Html { status: 502 })?,
-            ("empty", None) => self.set_action(name, FaultAction::Empty { status: None })?,
-            ("success-false", None) => self.set_action(name, FaultAction::SuccessFalse { code: None })?,
-            ("goaway", None) => self.set_action(name, FaultAction::GoAway)?,
-            ("stall", None) => self.set_action(name, FaultAction::Stall)?,
-            ("survive", None) => self.set_action(name, FaultAction::Survive)?,
-            ("processed", Some("yes")) => fault.processed = Some(true),
-            ("processed", Some("no")) => fault.processed = Some(false),
+            ("status", _) => "`html`, `empty` or `edge`, or alone",
+            ("code", _) => "`status` or `success-false`",
+            ("retry-after", _) => "`status` or `edge`",
+            ("body", _) => "`status`",
+            _ => return Ok(()),
+        };
+        Err(invalid(format!("`{name}` has no effect with `{action_name}`; use it with {allowed}")))
+    }
+}
+
+impl Fault {
+    /// Reads a word that is not an action.
+    fn read_option(&mut self, name: &str, value: Option<&str>) -> Result<(), InvalidInput> {
+        match (name, value) {
+            // These complete the action.
+            ("status" | "code" | "retry-after" | "body", Some(_)) => {}
+            ("delay", Some(value)) => self.delay = time(name, value)?,
+            ("processed", Some("yes")) => self.processed = Some(true),
+            ("processed", Some("no")) => self.processed = Some(false),
             ("processed", Some(value)) => {
                 return Err(invalid(format!("`processed={value}`: must be `yes` or `no`")));
             }
-            ("on", Some("purge")) => fault.scope = FaultScope::Purges,
-            ("on", Some("all")) => fault.scope = FaultScope::All,
-            ("on", Some(endpoint)) => fault.scope = FaultScope::Endpoint(known_endpoint(endpoint)?),
-            ("every", Some(value)) => fault.every = Some(positive(name, value)?),
+            ("on", Some("purge")) => self.scope = FaultScope::Purges,
+            ("on", Some("all")) => self.scope = FaultScope::All,
+            ("on", Some(endpoint)) => self.scope = FaultScope::Endpoint(known_endpoint(endpoint)?),
+            ("every", Some(value)) => self.every = Some(positive(name, value)?),
             ("at", Some(value)) => {
-                fault.at = value.split(',').map(|one| positive(name, one)).collect::<Result<_, _>>()?;
+                self.at = value.split(',').map(|one| positive(name, one)).collect::<Result<_, _>>()?;
             }
-            ("after", Some(value)) => fault.after = number(name, value)?,
-            ("times", Some(value)) => fault.times = Some(positive(name, value)?),
+            ("after", Some(value)) => self.after = number(name, value)?,
+            ("times", Some(value)) => self.times = Some(positive(name, value)?),
             ("probability", Some(value)) => {
                 let probability: f64 = number(name, value)?;
                 if !(0.0..=1.0).contains(&probability) {
                     return Err(invalid(format!("`probability={value}`: must be from 0 to 1")));
                 }
-                fault.probability = Some(probability);
+                self.probability = Some(probability);
             }
-            ("seed", Some(value)) => {
-                fault.seed = number(name, value)?;
-                self.has_seed = true;
-            }
+            ("seed", Some(value)) => self.seed = number(name, value)?,
             (name, None) if takes_value(name) => {
                 return Err(invalid(format!("`{name}` needs a value: `{name}=…`")));
             }
@@ -195,72 +211,28 @@ impl FaultParser {
         Ok(())
     }
 
-    fn set_action(&mut self, name: &str, action: FaultAction) -> Result<(), InvalidInput> {
-        if let Some(first) = self.action.replace(name.to_owned()) {
-            return Err(invalid(format!(
-                "`{first}` and `{name}` are two faults; use a separate `--fault` for each"
-            )));
-        }
-        self.fault.action = action;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Fault, InvalidInput> {
-        // `status` is an action of its own, or sets the status of a page or an empty answer.
-        match (&mut self.fault.action, self.status) {
-            (_, None) => {}
-            (FaultAction::Html { status }, Some(given)) => *status = given,
-            (FaultAction::Empty { status } | FaultAction::Edge { status, .. }, Some(given)) => {
-                *status = Some(given);
-            }
-            (action, Some(status)) if self.action.is_none() => *action = FaultAction::status(status),
-            (_, Some(_)) => return Err(self.misplaced("status", "`html`, `empty` or `edge`, or alone")),
-        }
-        match (&mut self.fault.action, self.code) {
-            (_, None) => {}
-            (FaultAction::Status { code, .. } | FaultAction::SuccessFalse { code }, Some(given)) => {
-                *code = Some(given)
-            }
-            _ => return Err(self.misplaced("code", "`status` or `success-false`")),
-        }
-        match (&mut self.fault.action, self.retry_after.take()) {
-            (_, None) => {}
-            (FaultAction::Status { retry_after, .. } | FaultAction::Edge { retry_after, .. }, given) => {
-                *retry_after = given;
-            }
-            _ => return Err(self.misplaced("retry-after", "`status` or `edge`")),
-        }
-        match (&mut self.fault.action, self.body.take()) {
-            (_, None) => {}
-            (FaultAction::Status { body, .. }, given) => *body = given,
-            _ => return Err(self.misplaced("body", "`status`")),
-        }
-        if self.fault.action == FaultAction::None && !self.has_delay {
+    /// Refuses combinations that have no effect.
+    fn check(&self, has_delay: bool, has_seed: bool) -> Result<(), InvalidInput> {
+        if self.action == FaultAction::None && !has_delay {
             return Err(invalid(format!("the action is missing: {ACTIONS}")));
         }
-        if matches!(self.fault.action, FaultAction::ResetBefore | FaultAction::ResetAfter)
-            && self.fault.processed.is_some()
+        if matches!(self.action, FaultAction::ResetBefore | FaultAction::ResetAfter)
+            && self.processed.is_some()
         {
             return Err(invalid(
                 "`processed` is fixed for a reset: `yes` for `reset-after`, `no` for `reset-before`",
             ));
         }
-        let has_more =
-            self.has_delay || self.fault.processed.is_some() || self.fault.scope != FaultScope::Purges;
-        if self.fault.action == FaultAction::Survive && has_more {
+        let has_more = has_delay || self.processed.is_some() || self.scope != FaultScope::Purges;
+        if self.action == FaultAction::Survive && has_more {
             return Err(invalid(
                 "`survive` applies to the items of purges; `delay`, `processed` and `on` have no effect with it",
             ));
         }
-        if self.has_seed && self.fault.probability.is_none() {
+        if has_seed && self.probability.is_none() {
             return Err(invalid("`seed` needs `probability`"));
         }
-        Ok(self.fault)
-    }
-
-    fn misplaced(&self, name: &str, allowed: &str) -> InvalidInput {
-        let action = self.action.as_deref().unwrap_or("delay");
-        invalid(format!("`{name}` has no effect with `{action}`; use it with {allowed}"))
+        Ok(())
     }
 }
 
@@ -307,6 +279,14 @@ fn known_endpoint(name: &str) -> Result<String, InvalidInput> {
     } else {
         Err(invalid(format!("`on={name}`: must be `purge`, `all`, or an endpoint: {}", names.join(", "))))
     }
+}
+
+fn status(value: &str) -> Result<u16, InvalidInput> {
+    let status = number("status", value)?;
+    if !(200..=599).contains(&status) {
+        return Err(invalid(format!("`status={value}`: a status must be from 200 to 599")));
+    }
+    Ok(status)
 }
 
 fn number<N: FromStr>(name: &str, value: &str) -> Result<N, InvalidInput> {
