@@ -1,5 +1,6 @@
 use core::error::Error as StdError;
 use core::fmt;
+use std::sync::Arc;
 
 /// Whether the server may have processed the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,7 +74,9 @@ pub enum Cause {
 
 /// A request that got no complete response.
 ///
-/// `Display` describes the failure and its phase, without its sources.
+/// `Display` describes the failure and its phase, without its sources. Clones share the source: requests that waited
+/// for the same connection return the same error.
+#[derive(Clone)]
 pub struct TransportError {
     delivery: Delivery,
     phase: Phase,
@@ -81,7 +84,7 @@ pub struct TransportError {
     retryable: bool,
     detail: String,
     head: Option<Box<http::response::Parts>>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl TransportError {
@@ -96,7 +99,7 @@ impl TransportError {
     /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

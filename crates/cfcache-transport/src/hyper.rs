@@ -142,7 +142,7 @@ impl HyperTransport {
                 let response = connection.exchange(&request.message, &self.route, deadline, sink).await?;
                 Ok((response, true))
             }
-            None => unreachable!("a lease holds its connection until it is given back"),
+            None => unreachable!("the pool leases no connection that is not open"),
         }
     }
 

@@ -1,6 +1,5 @@
 //! The deadline of a whole attempt, and a shorter time limit for each of its phases.
 
-use core::fmt;
 use core::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +11,7 @@ use crate::{Cause, Delivery, Phase, TransportError};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     until: Instant,
-    pub(crate) timeouts: Timeouts,
+    timeouts: Timeouts,
 }
 
 impl Deadline {
@@ -27,53 +26,56 @@ impl Deadline {
         Self { until: after(self.until, paused), ..self }
     }
 
-    /// Runs `future` until `limit` or the deadline of the attempt is exceeded, whichever is first.
-    pub(crate) async fn within<F: Future>(self, limit: Duration, future: F) -> Result<F::Output, Expired> {
-        let phase_until = after(Instant::now(), limit);
-        match timeout_at(phase_until.min(self.until), future).await {
-            Ok(output) => Ok(output),
-            Err(_) if phase_until <= self.until => Err(Expired { waited: limit, whole_try: false }),
-            Err(_) => Err(Expired { waited: self.timeouts.total, whole_try: true }),
+    /// Runs a phase until its limit or the deadline of the attempt is exceeded, whichever is first.
+    ///
+    /// `missed` says in the error what did not happen, such as `` `127.0.0.1:9` sent no response ``.
+    pub(crate) async fn run<F: Future>(
+        self,
+        phase: Phase,
+        future: F,
+        missed: impl FnOnce() -> String,
+    ) -> Result<F::Output, TransportError> {
+        let limit = match phase {
+            Phase::Resolve => self.timeouts.resolve,
+            Phase::Connect | Phase::Proxy => self.timeouts.connect,
+            Phase::Tls => self.timeouts.tls,
+            Phase::Write => self.timeouts.write,
+            Phase::Head => self.timeouts.head,
+            Phase::Body => self.timeouts.body,
+        };
+        let until = after(Instant::now(), limit);
+        if until > self.until {
+            return self.run_whole(phase, future, missed).await;
         }
+        timeout_at(until, future)
+            .await
+            .map_err(|_| timed_out(phase, format!("{} within {}", missed(), format_duration(limit))))
     }
 
-    /// Runs `future` until the deadline of the attempt.
-    pub(crate) async fn whole<F: Future>(self, future: F) -> Result<F::Output, Expired> {
-        timeout_at(self.until, future)
-            .await
-            .map_err(|_| Expired { waited: self.timeouts.total, whole_try: true })
+    /// Runs a phase until the deadline of the attempt.
+    pub(crate) async fn run_whole<F: Future>(
+        self,
+        phase: Phase,
+        future: F,
+        missed: impl FnOnce() -> String,
+    ) -> Result<F::Output, TransportError> {
+        timeout_at(self.until, future).await.map_err(|_| {
+            let total = format_duration(self.timeouts.total);
+            timed_out(phase, format!("{} within the {total} of the whole try", missed()))
+        })
     }
+}
+
+/// The error of a phase that took too long. The server cannot have processed a request that was not written yet.
+fn timed_out(phase: Phase, detail: String) -> TransportError {
+    let delivery = if phase < Phase::Write { Delivery::NotSent } else { Delivery::Unknown };
+    TransportError::new(delivery, phase, Cause::TimedOut, detail)
 }
 
 /// Returns `from + span`, or the latest possible time: `Duration::MAX` means "no limit" and must not overflow.
 fn after(from: Instant, span: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     from.checked_add(span.min(FAR)).unwrap_or(from)
-}
-
-/// A time limit that was exceeded.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Expired {
-    waited: Duration,
-    whole_try: bool,
-}
-
-impl Expired {
-    /// Turns it into an error; `missed` says what did not happen, such as `` `127.0.0.1:9` sent no response ``.
-    pub(crate) fn into_error(
-        self,
-        delivery: Delivery,
-        phase: Phase,
-        missed: impl fmt::Display,
-    ) -> TransportError {
-        let waited = format_duration(self.waited);
-        let detail = if self.whole_try {
-            format!("{missed} within the {waited} of the whole try")
-        } else {
-            format!("{missed} within {waited}")
-        };
-        TransportError::new(delivery, phase, Cause::TimedOut, detail)
-    }
 }
 
 /// Formats a duration: `250 ms`, `1.5 s`, `30 s`.
@@ -94,15 +96,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_limit_names_the_phase_or_the_whole_try() {
-        let deadline = Deadline::start(Timeouts::new());
-        let phase =
-            deadline.within(Duration::from_millis(250), core::future::pending::<()>()).await.unwrap_err();
-        let text = phase.into_error(Delivery::NotSent, Phase::Connect, "`a` did not connect").to_string();
-        assert_eq!(text, "`a` did not connect within 250 ms (connecting)");
+        let mut timeouts = Timeouts::new();
+        timeouts.connect = Duration::from_millis(250);
+        timeouts.head = Duration::MAX;
+        let deadline = Deadline::start(timeouts);
+        let never = core::future::pending::<()>;
+        let phase = deadline.run(Phase::Connect, never(), || "`a` did not connect".to_owned()).await.unwrap_err();
+        assert_eq!(phase.to_string(), "`a` did not connect within 250 ms (connecting)");
+        assert_eq!((phase.delivery(), phase.cause()), (Delivery::NotSent, Cause::TimedOut));
 
-        let whole = deadline.within(Duration::MAX, core::future::pending::<()>()).await.unwrap_err();
-        let text = whole.into_error(Delivery::Unknown, Phase::Head, "`a` sent no response").to_string();
-        assert_eq!(text, "`a` sent no response within the 60 s of the whole try (waiting for the response)");
+        let whole = deadline.run(Phase::Head, never(), || "`a` sent no response".to_owned()).await.unwrap_err();
+        let text = "`a` sent no response within the 60 s of the whole try (waiting for the response)";
+        assert_eq!(whole.to_string(), text);
+        assert_eq!((whole.delivery(), whole.cause()), (Delivery::Unknown, Cause::TimedOut));
     }
 
     #[test]

@@ -63,13 +63,10 @@ impl Dialer {
             Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
             Scheme::Https => {
                 let step = TraceStep::tls(&self.origin.authority());
-                step.run(deadline.within(deadline.timeouts.tls, self.tls.handshake(tcp, &self.origin)))
+                let missed = || format!("`{}` did not finish the TLS handshake", self.origin.authority());
+                step.run(deadline.run(Phase::Tls, self.tls.handshake(tcp, &self.origin), missed))
                     .await
-                    .unwrap_or_else(|expired| {
-                        let missed =
-                            format_args!("`{}` did not finish the TLS handshake", self.origin.authority());
-                        Err(expired.into_error(Delivery::NotSent, Phase::Tls, missed))
-                    })
+                    .flatten()
                     .inspect_err(|error| step.failed(error))
             }
         }
@@ -97,29 +94,19 @@ impl Dialer {
         deadline: Deadline,
     ) -> Result<TcpStream, TransportError> {
         let addresses = resolve(host, port, deadline).await?;
-        let racing = race(&addresses, open);
-        match deadline.within(deadline.timeouts.connect, racing).await {
-            Ok(Ok(tcp)) => Ok(tcp),
-            Ok(Err((address, error))) => {
-                let what = failure::describe_io(&error).unwrap_or("cannot be reached");
-                let detail = format!("{role}{} {what}", tried(host, port, address, addresses.len()));
-                Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail)
-                    .with_source(error))
-            }
-            Err(expired) => {
-                let first = addresses.first().copied();
-                let missed = match first {
-                    Some(first) => {
-                        format!(
-                            "{role}{} did not accept a connection",
-                            tried(host, port, first, addresses.len())
-                        )
-                    }
-                    None => format!("{role}`{host}` did not accept a connection"),
-                };
-                Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
-            }
-        }
+        let missed = || {
+            let tried = match addresses.first() {
+                Some(first) => tried(host, port, *first, addresses.len()),
+                None => format!("`{host}`"),
+            };
+            format!("{role}{tried} did not accept a connection")
+        };
+        let opened = deadline.run(Phase::Connect, race(&addresses, open), missed).await?;
+        opened.map_err(|(address, error)| {
+            let what = failure::describe_io(&error).unwrap_or("cannot be reached");
+            let detail = format!("{role}{} {what}", tried(host, port, address, addresses.len()));
+            TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail).with_source(error)
+        })
     }
 }
 
@@ -150,14 +137,8 @@ async fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<Socket
         let addresses: [IpAddr; 2] = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
         return Ok(addresses.map(|address| SocketAddr::new(address, port)).to_vec());
     }
-    let looked_up = deadline.within(deadline.timeouts.resolve, tokio::net::lookup_host((host, port))).await;
-    found(
-        host,
-        looked_up.map_err(|expired| {
-            let missed = format_args!("no address was found for `{host}`");
-            expired.into_error(Delivery::NotSent, Phase::Resolve, missed)
-        })?,
-    )
+    let missed = || format!("no address was found for `{host}`");
+    found(host, deadline.run(Phase::Resolve, tokio::net::lookup_host((host, port)), missed).await?)
 }
 
 fn found(
@@ -347,12 +328,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn if_no_address_answers_the_deadline_ends_the_race() {
         let deadline = Deadline::start(Timeouts::new());
-        let limit = Duration::from_secs(10);
         let dead = addresses(&["[::1]:1", "1.1.1.1:1"]);
-        let ended = deadline.within(limit, race(&dead, behave)).await.unwrap_err();
-        let text =
-            ended.into_error(Delivery::NotSent, Phase::Connect, tried("a.test", 443, dead[0], 2)).to_string();
-        assert_eq!(text, "`a.test:443` (2 addresses, `::1` among them) within 10 s (connecting)");
+        let missed = || tried("a.test", 443, dead[0], 2);
+        let ended = deadline.run(Phase::Connect, race(&dead, behave), missed).await.unwrap_err();
+        let text = "`a.test:443` (2 addresses, `::1` among them) within 10 s (connecting)";
+        assert_eq!(ended.to_string(), text);
     }
 
     #[test]

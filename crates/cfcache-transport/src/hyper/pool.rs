@@ -2,8 +2,6 @@
 //!
 //! Waiting requests form a queue and get free connections in order; a new request cannot overtake them.
 
-use core::error::Error as StdError;
-use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,7 +13,7 @@ use crate::hyper::deadline::Deadline;
 use crate::hyper::dial::Dialer;
 use crate::hyper::session::{Connection, Http1, Http2};
 use crate::hyper::tls::Protocol;
-use crate::{Delivery, Phase, TransportError};
+use crate::{Cause, Delivery, Phase, TransportError};
 
 /// How long a connection may be idle and still be reused.
 ///
@@ -41,7 +39,8 @@ struct PoolState {
     /// HTTP/1.1: idle connections. The last one put back is reused first, so that the others can expire.
     idle: Vec<(Http1, Instant)>,
     shared: Vec<SharedConnection>,
-    waiting: VecDeque<oneshot::Sender<PoolOrder>>,
+    /// Requests that wait for a connection, or for the permission to open one.
+    waiting: VecDeque<oneshot::Sender<Result<Lease, TransportError>>>,
 }
 
 /// An HTTP/2 connection and the requests on it.
@@ -65,23 +64,13 @@ impl SharedConnection {
     }
 }
 
-/// What a waiting request should do.
-enum PoolOrder {
-    Use(Lease),
-    Dial(Dial),
-    Failed(TransportError),
-}
-
-/// The task of opening a connection. It must be completed or passed on.
-struct Dial {
-    pool: Arc<Pool>,
-}
-
-/// The use of a connection for one request.
+/// The use of a connection for one request. Dropping it returns to the pool what it holds.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
-    /// `None` once it was given back.
+    /// `None` until the holder has opened the connection.
     connection: Option<Connection>,
+    /// Whether the exchange is complete, so that an HTTP/1.1 connection can carry another one.
+    can_be_reused: bool,
     /// Whether the connection has carried a request before.
     pub(crate) reused: bool,
     /// Whether no other request was in flight on it. In this case the connection may have been closed unnoticed.
@@ -102,27 +91,24 @@ impl Pool {
         deadline: Deadline,
     ) -> Result<(Lease, Deadline), TransportError> {
         let queued = Instant::now();
-        let (order, ordered) = oneshot::channel();
-        self.update(|state| state.waiting.push_back(order));
-        let ordered = ordered.await;
+        let (waiting, leased) = oneshot::channel();
+        self.update(|state| state.waiting.push_back(waiting));
+        let leased = leased.await;
         let deadline = deadline.later_by(queued.elapsed());
-        match ordered {
-            Ok(PoolOrder::Use(lease)) => Ok((lease, deadline)),
-            Ok(PoolOrder::Dial(dial)) => dial.run(deadline).await.map(|lease| (lease, deadline)),
-            Ok(PoolOrder::Failed(error)) => Err(error),
+        let mut lease = leased.unwrap_or_else(|_| {
             // The queue is part of the pool, and the pool still exists.
-            Err(_) => Err(TransportError::new(
-                Delivery::NotSent,
-                Phase::Connect,
-                crate::Cause::Io,
-                "the connection pool was closed",
-            )),
+            let detail = "the connection pool was closed";
+            Err(TransportError::new(Delivery::NotSent, Phase::Connect, Cause::Io, detail))
+        })?;
+        if lease.connection.is_none() {
+            lease.open(deadline).await?;
         }
+        Ok((lease, deadline))
     }
 
     /// Changes the state, and hands out the connections that became available.
     fn update<T>(self: &Arc<Self>, change: impl FnOnce(&mut PoolState) -> T) -> T {
-        let mut orders = Vec::new();
+        let mut leases = Vec::new();
         // Dropped outside the lock, because dropping a connection calls the pool.
         let mut stale = Vec::new();
         let result = {
@@ -131,33 +117,37 @@ impl Pool {
             state.sweep(&mut stale);
             state.waiting.retain(|waiting| !waiting.is_closed());
             while !state.waiting.is_empty() {
-                let Some(order) = self.next(&mut state) else { break };
+                let Some(lease) = self.next(&mut state) else { break };
                 if let Some(waiting) = state.waiting.pop_front() {
-                    orders.push((waiting, order));
+                    leases.push((waiting, lease));
                 }
             }
             result
         };
-        for (waiting, order) in orders {
-            // `send` returns the order if the request was given up at this moment; dropping the order passes it on.
-            drop(waiting.send(order));
+        for (waiting, lease) in leases {
+            // `send` returns the lease if the request was given up at this moment; dropping the lease passes it on.
+            drop(waiting.send(Ok(lease)));
         }
         drop(stale);
         result
     }
 
-    fn next(self: &Arc<Self>, state: &mut PoolState) -> Option<PoolOrder> {
-        let lease = |connection, reused, was_idle| {
-            let connection = Some(connection);
-            PoolOrder::Use(Lease { pool: Arc::clone(self), connection, reused, was_idle })
+    /// The next lease: of a free connection, or without one, if its holder may open a connection.
+    fn next(self: &Arc<Self>, state: &mut PoolState) -> Option<Lease> {
+        let lease = |connection: Option<Connection>, was_idle| Lease {
+            pool: Arc::clone(self),
+            can_be_reused: false,
+            reused: connection.is_some(),
+            was_idle,
+            connection,
         };
         if let Some(shared) = state.shared.iter_mut().find(|shared| shared.has_room()) {
             let was_idle = shared.in_flight == 0;
             shared.in_flight += 1;
-            return Some(lease(Connection::Http2(shared.connection.clone()), true, was_idle));
+            return Some(lease(Some(Connection::Http2(shared.connection.clone())), was_idle));
         }
         if let Some((connection, _)) = state.idle.pop() {
-            return Some(lease(Connection::Http1(connection), true, true));
+            return Some(lease(Some(Connection::Http1(connection)), true));
         }
         let live = state.shared.iter().filter(|shared| !shared.retired).count();
         let may_dial = match state.protocol {
@@ -174,7 +164,7 @@ impl Pool {
             return None;
         }
         state.dialing += 1;
-        Some(PoolOrder::Dial(Dial { pool: Arc::clone(self) }))
+        Some(lease(None, false))
     }
 }
 
@@ -199,11 +189,18 @@ impl PoolState {
     }
 }
 
-impl Dial {
-    async fn run(self, deadline: Deadline) -> Result<Lease, TransportError> {
+impl Lease {
+    /// Opens the connection.
+    async fn open(&mut self, deadline: Deadline) -> Result<(), TransportError> {
         match self.connect(deadline).await {
-            Ok(connection) => Ok(self.opened(connection)),
-            Err(error) => Err(self.failed(error)),
+            Ok(connection) => {
+                self.opened(connection);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
         }
     }
 
@@ -216,98 +213,53 @@ impl Dial {
             }
         };
         let peer = self.pool.dialer.origin.authority();
-        let started = deadline.whole(Connection::start(stream, protocol, &peer, changed)).await;
-        started.unwrap_or_else(|expired| {
-            let missed = format_args!("`{peer}` did not complete the HTTP handshake");
-            Err(expired.into_error(Delivery::NotSent, Phase::Connect, missed))
-        })
+        let started = Connection::start(stream, protocol, &peer, changed);
+        let missed = || format!("`{peer}` did not complete the HTTP handshake");
+        deadline.run_whole(Phase::Connect, started, missed).await?
     }
 
-    fn opened(self, connection: Connection) -> Lease {
-        self.pool.update(|state| match &connection {
-            Connection::Http1(_) => {
-                state.protocol = Some(Protocol::Http1);
-                state.open += 1;
-            }
-            Connection::Http2(connection) => {
-                state.protocol = Some(Protocol::Http2);
-                state.shared.push(SharedConnection {
-                    connection: connection.clone(),
-                    in_flight: 1,
-                    idle_since: Instant::now(),
-                    retired: false,
-                });
+    fn opened(&mut self, connection: Connection) {
+        let connection = self.connection.insert(connection);
+        self.pool.update(|state| {
+            state.dialing -= 1;
+            match connection {
+                Connection::Http1(_) => {
+                    state.protocol = Some(Protocol::Http1);
+                    state.open += 1;
+                }
+                Connection::Http2(connection) => {
+                    state.protocol = Some(Protocol::Http2);
+                    state.shared.push(SharedConnection {
+                        connection: connection.clone(),
+                        in_flight: 1,
+                        idle_since: Instant::now(),
+                        retired: false,
+                    });
+                }
             }
         });
-        let connection = Some(connection);
-        Lease { pool: Arc::clone(&self.pool), connection, reused: false, was_idle: false }
     }
 
     /// Requests that wait while no connection is open or being opened fail with the same error: retrying one after the
     /// other would take as long each time.
-    fn failed(self, error: TransportError) -> TransportError {
-        let error = Arc::new(error);
+    fn failed(&self, error: &TransportError) {
         let sharing = self.pool.update(|state| {
             let hopeless = state.dialing == 1 && state.open == 0 && state.shared.is_empty();
             if hopeless { core::mem::take(&mut state.waiting) } else { VecDeque::new() }
         });
         for waiting in sharing {
-            drop(waiting.send(PoolOrder::Failed(SharedError::copy(&error))));
-        }
-        SharedError::copy(&error)
-    }
-}
-
-impl Drop for Dial {
-    fn drop(&mut self) {
-        self.pool.update(|state| state.dialing -= 1);
-    }
-}
-
-/// One error that several requests return.
-#[derive(Debug)]
-struct SharedError(Arc<TransportError>);
-
-impl SharedError {
-    /// Copies the error with its sources.
-    fn copy(shared: &Arc<TransportError>) -> TransportError {
-        // Dereferences explicitly, because `Arc` has its own `cause` from `std::error::Error`.
-        let error = &**shared;
-        let copy = TransportError::new(error.delivery(), error.phase(), error.cause(), error.detail())
-            .with_retryable(error.is_retryable());
-        if error.source().is_some() { copy.with_source(Self(Arc::clone(shared))) } else { copy }
-    }
-}
-
-impl fmt::Display for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.source() {
-            Some(source) => fmt::Display::fmt(source, f),
-            None => Ok(()),
+            drop(waiting.send(Err(error.clone())));
         }
     }
-}
 
-impl StdError for SharedError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source().and_then(StdError::source)
-    }
-}
-
-impl Lease {
-    /// The connection; `None` only after the lease was given back.
+    /// The connection; [`Pool::acquire`] returns no lease without one.
     pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_mut()
     }
 
     /// Returns the connection to the pool for other requests.
     pub(crate) fn give_back(mut self) {
-        match self.connection.take() {
-            Some(Connection::Http1(connection)) => {
-                self.pool.update(|state| state.idle.push((connection, Instant::now())));
-            }
-            connection => self.connection = connection,
-        }
+        self.can_be_reused = true;
     }
 
     /// Stops the connection from accepting new requests. Its current requests can finish.
@@ -324,9 +276,12 @@ impl Lease {
 
 impl Drop for Lease {
     /// Dropping a lease without giving it back closes an HTTP/1.1 connection, because its exchange may be incomplete.
-    /// On HTTP/2 it only frees the stream.
+    /// On HTTP/2 it only frees the stream. If the connection was not opened, another request may open one.
     fn drop(&mut self) {
         match self.connection.take() {
+            Some(Connection::Http1(connection)) if self.can_be_reused => {
+                self.pool.update(|state| state.idle.push((connection, Instant::now())));
+            }
             Some(Connection::Http1(connection)) => {
                 drop(connection);
                 self.pool.update(|state| state.open -= 1);
@@ -341,7 +296,7 @@ impl Drop for Lease {
                     }
                 });
             }
-            None => {}
+            None => self.pool.update(|state| state.dialing -= 1),
         }
     }
 }
@@ -397,9 +352,10 @@ mod tests {
         let (lease, deadline) = waits.await.unwrap().unwrap();
         assert!(lease.reused);
         let started = Instant::now();
-        let expired = deadline.whole(core::future::pending::<()>()).await.unwrap_err();
+        let never = core::future::pending::<()>();
+        let missed = || "`a` sent no response".to_owned();
+        let error = deadline.run_whole(Phase::Head, never, missed).await.unwrap_err();
         assert_eq!(started.elapsed().as_secs(), 60);
-        let error = expired.into_error(Delivery::Unknown, Phase::Head, "`a` sent no response");
         assert_eq!(error.detail(), "`a` sent no response within the 60 s of the whole try");
     }
 

@@ -59,13 +59,8 @@ impl Proxy {
         origin: &Origin,
         deadline: Deadline,
     ) -> Result<TcpStream, TransportError> {
-        deadline.within(deadline.timeouts.connect, self.connect(tcp, origin)).await.unwrap_or_else(
-            |expired| {
-                let missed =
-                    format_args!("the proxy `{self}` did not open a tunnel to `{}`", authority(origin));
-                Err(expired.into_error(Delivery::NotSent, Phase::Proxy, missed))
-            },
-        )
+        let missed = || format!("the proxy `{self}` did not open a tunnel to `{}`", authority(origin));
+        deadline.run(Phase::Proxy, self.connect(tcp, origin), missed).await?
     }
 
     async fn connect(&self, tcp: TcpStream, origin: &Origin) -> Result<TcpStream, TransportError> {

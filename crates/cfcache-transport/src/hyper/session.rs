@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::hyper::deadline::{Deadline, Expired};
+use crate::hyper::deadline::Deadline;
 use crate::hyper::failure::{self, NotProcessed};
 use crate::hyper::tls::{Protocol, Stream};
 use crate::hyper::{Proxy, Route};
@@ -405,41 +405,36 @@ async fn exchange<B>(
     deadline: Deadline,
     sink: &mut Sink<'_>,
 ) -> Result<(Response, bool), Failed> {
-    let timeouts = &deadline.timeouts;
     let mut sending = pin!(sending);
     let peer = link.peer.as_str();
     let reads = || link.reads.load(Ordering::Relaxed);
-    let late = |expired: Expired, phase, missed: &str, reads_before| Failed {
-        error: expired.into_error(Delivery::Unknown, phase, format_args!("`{peer}` {missed}")),
+    let late = |error, reads_before| Failed {
+        error,
         not_processed: None,
         // A connection on which nothing arrived counts as dead: the next request gets another one.
         fit: reads() != reads_before,
     };
 
-    let in_write = deadline.within(timeouts.write, async {
-        poll_fn(|cx| {
-            // Checks for the response first: it may arrive before the whole request is sent.
-            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-                return Poll::Ready(Some(sent));
-            }
-            Pin::new(&mut written).poll(cx).map(|_| None)
-        })
-        .await
+    let writing = poll_fn(|cx| {
+        // Checks for the response first: it may arrive before the whole request is sent.
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Some(sent));
+        }
+        Pin::new(&mut written).poll(cx).map(|_| None)
     });
+    let missed = || format!("`{peer}` did not accept the whole request");
     let mut whole = true;
     let mut before = reads();
-    let sent = match in_write.await {
-        Err(expired) => return Err(late(expired, Phase::Write, "did not accept the whole request", before)),
+    let sent = match deadline.run(Phase::Write, writing, missed).await {
+        Err(error) => return Err(late(error, before)),
         Ok(Some(sent)) => {
             whole = written.try_recv().is_ok();
             sent
         }
         Ok(None) => {
             before = reads();
-            match deadline.within(timeouts.head, sending).await {
-                Err(expired) => return Err(late(expired, Phase::Head, "sent no response", before)),
-                Ok(sent) => sent,
-            }
+            let missed = || format!("`{peer}` sent no response");
+            deadline.run(Phase::Head, sending, missed).await.map_err(|error| late(error, before))?
         }
     };
     let (head, body) = match sent {
@@ -450,10 +445,11 @@ async fn exchange<B>(
     };
 
     before = reads();
-    let mut failed = match deadline.within(timeouts.body, read(body, sink, peer)).await {
+    let missed = || format!("`{peer}` did not send the whole response");
+    let mut failed = match deadline.run(Phase::Body, read(body, sink, peer), missed).await {
         Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
         Ok(Err(error)) => Failed { error, not_processed: None, fit: true },
-        Err(expired) => late(expired, Phase::Body, "did not send the whole response", before),
+        Err(error) => late(error, before),
     };
     failed.error = failed.error.with_head(head);
     Err(failed)
