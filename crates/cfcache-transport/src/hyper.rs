@@ -14,19 +14,19 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Uri};
 
 pub use crate::hyper::proxy::{Proxy, ProxyRules};
 
 use crate::hyper::deadline::Deadline;
-use crate::hyper::dial::Dialer;
+use crate::hyper::dial::Route;
 use crate::hyper::failure::NotProcessed;
 use crate::hyper::pool::{Lease, Pool};
-use crate::hyper::session::{Connection, Failed, Sink};
+use crate::hyper::session::{Connection, Failed, TakePiece};
 use crate::hyper::tls::{Protocol, Tls};
 use crate::hyper::trace::TraceStep;
-use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, TransportError};
+use crate::{Origin, Request, ResponseFuture, Scheme, Transport, TransportError};
 
 /// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
 ///
@@ -37,7 +37,6 @@ use crate::{Origin, Request, Response, ResponseFuture, Scheme, Transport, Transp
 /// - It needs a tokio runtime with IO and time enabled.
 pub struct HyperTransport {
     pool: Arc<Pool>,
-    route: Route,
     timeouts: Timeouts,
     max_body: usize,
 }
@@ -76,12 +75,14 @@ impl HyperTransport {
         request: Request,
         take: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<http::Response<u64>, TransportError> {
-        let mut sink = Sink { max_bytes: self.max_body, take: Some(take), passed: 0 };
-        let (head, _) = self.try_send(request, &mut sink).await?.into_parts();
-        Ok(http::Response::from_parts(head, sink.passed))
+        self.try_send(request, &mut |piece| take(&piece)).await
     }
 
-    async fn try_send(&self, request: Request, sink: &mut Sink<'_>) -> Result<Response, TransportError> {
+    async fn try_send(
+        &self,
+        request: Request,
+        take: &mut TakePiece<'_>,
+    ) -> Result<http::Response<u64>, TransportError> {
         let mut deadline = Deadline::start(self.timeouts);
         let mut resends = 0;
         loop {
@@ -94,7 +95,7 @@ impl HyperTransport {
             let reused = lease.reused;
             request.set_sent(true);
             let step = TraceStep::exchange(&request, reused);
-            let exchanged = step.run(self.exchange(&mut lease, &request, deadline, sink)).await;
+            let exchanged = step.run(self.exchange(&mut lease, &request, deadline, take)).await;
             let Failed { error, not_processed, fit } = match exchanged {
                 Ok((response, can_be_reused)) => {
                     step.answered(&response);
@@ -132,14 +133,15 @@ impl HyperTransport {
         lease: &mut Lease,
         request: &Request,
         deadline: Deadline,
-        sink: &mut Sink<'_>,
-    ) -> Result<(Response, bool), Failed> {
+        take: &mut TakePiece<'_>,
+    ) -> Result<(http::Response<u64>, bool), Failed> {
+        let (message, route) = (&request.message, &self.pool.route);
         match lease.connection() {
             Some(Connection::Http1(connection)) => {
-                connection.exchange(&request.message, &self.route, deadline, sink).await
+                connection.exchange(message, route, deadline, self.max_body, take).await
             }
             Some(Connection::Http2(connection)) => {
-                let response = connection.exchange(&request.message, &self.route, deadline, sink).await?;
+                let response = connection.exchange(message, route, deadline, self.max_body, take).await?;
                 Ok((response, true))
             }
             None => unreachable!("the pool leases no connection that is not open"),
@@ -147,10 +149,11 @@ impl HyperTransport {
     }
 
     /// Turns a proxy's demand for a password, which arrives as the response to a cleartext request, into an error.
-    fn unproxied(&self, response: Response) -> Result<Response, TransportError> {
-        match &self.route.forward_proxy {
+    fn unproxied(&self, response: http::Response<u64>) -> Result<http::Response<u64>, TransportError> {
+        let route = &self.pool.route;
+        match route.forward_proxy() {
             Some(proxy) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                Err(proxy.refused(response.status(), &self.route.authority))
+                Err(proxy.refused(response.status(), &route.origin.authority()))
             }
             _ => Ok(response),
         }
@@ -175,38 +178,31 @@ async fn is_alive(lease: &mut Lease) -> bool {
 
 impl Transport for HyperTransport {
     fn send(&self, request: Request) -> ResponseFuture<'_> {
-        Box::pin(async move { self.try_send(request, &mut Sink::new(self.max_body)).await })
+        Box::pin(async move {
+            let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
+            let mut take = |piece: Bytes| {
+                // Most bodies arrive in one piece, which needs no copy.
+                if first.is_empty() {
+                    first = piece;
+                    return;
+                }
+                if whole.is_empty() {
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&piece);
+            };
+            let response = self.try_send(request, &mut take).await?;
+            Ok(response.map(|_| if whole.is_empty() { first } else { whole.freeze() }))
+        })
     }
 }
 
 impl fmt::Debug for HyperTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HyperTransport")
-            .field("origin", &self.route.authority)
+            .field("origin", &self.pool.route.origin.authority())
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
-    }
-}
-
-/// How requests name the origin.
-pub(crate) struct Route {
-    scheme: Scheme,
-    authority: String,
-    host: HeaderValue,
-    /// Cleartext through a proxy: the request line contains the whole URL.
-    absolute_form: bool,
-    forward_proxy: Option<Proxy>,
-}
-
-impl Route {
-    fn uri(&self, path: &Uri) -> Uri {
-        let path = path.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Uri::builder()
-            .scheme(self.scheme.as_str())
-            .authority(self.authority.as_str())
-            .path_and_query(path)
-            .build()
-            .unwrap_or_default()
     }
 }
 
@@ -378,26 +374,20 @@ impl HyperTransportBuilder {
         for pem in &ca_pem {
             authorities.extend(tls::read_authorities(pem).map_err(BuildError::Ca)?);
         }
-        let forward_proxy = proxy.clone().filter(|_| origin.scheme() == Scheme::Http);
-        if forward_proxy.is_some() && cleartext == Protocol::Http2 {
+        let Ok(host) = HeaderValue::try_from(origin.authority()) else {
+            return Err(BuildError::Origin(origin));
+        };
+        let tls = Tls::new(roots, authorities);
+        let route = Route { origin, host, connect_to, proxy, tls, cleartext };
+        if route.forward_proxy().is_some() && cleartext == Protocol::Http2 {
             return Err(BuildError::Http2ThroughProxy);
         }
-        let authority = origin.authority();
-        let route = Route {
-            scheme: origin.scheme(),
-            host: HeaderValue::try_from(&authority).map_err(|_| BuildError::Origin(origin.clone()))?,
-            absolute_form: forward_proxy.is_some(),
-            forward_proxy,
-            authority,
-        };
         // Requests and certificates contain this name; if it is unusable for either, every attempt would fail.
-        let nameable = origin.scheme() == Scheme::Http || tls::can_certify(&origin);
+        let nameable = route.origin.scheme() == Scheme::Http || tls::can_certify(&route.origin);
         if !nameable || route.uri(&Uri::default()).host().is_none() {
-            return Err(BuildError::Origin(origin));
+            return Err(BuildError::Origin(route.origin));
         }
-        let tls = Tls::new(roots, authorities);
-        let dialer = Dialer { origin, connect_to, proxy, tls, cleartext };
-        Ok(HyperTransport { pool: Arc::new(Pool::new(dialer, max_connections)), route, timeouts, max_body })
+        Ok(HyperTransport { pool: Arc::new(Pool::new(route, max_connections)), timeouts, max_body })
     }
 }
 

@@ -101,11 +101,13 @@ mod tests {
         timeouts.head = Duration::MAX;
         let deadline = Deadline::start(timeouts);
         let never = core::future::pending::<()>;
-        let phase = deadline.run(Phase::Connect, never(), || "`a` did not connect".to_owned()).await.unwrap_err();
+        let phase =
+            deadline.run(Phase::Connect, never(), || "`a` did not connect".to_owned()).await.unwrap_err();
         assert_eq!(phase.to_string(), "`a` did not connect within 250 ms (connecting)");
         assert_eq!((phase.delivery(), phase.cause()), (Delivery::NotSent, Cause::TimedOut));
 
-        let whole = deadline.run(Phase::Head, never(), || "`a` sent no response".to_owned()).await.unwrap_err();
+        let whole =
+            deadline.run(Phase::Head, never(), || "`a` sent no response".to_owned()).await.unwrap_err();
         let text = "`a` sent no response within the 60 s of the whole try (waiting for the response)";
         assert_eq!(whole.to_string(), text);
         assert_eq!((whole.delivery(), whole.cause()), (Delivery::Unknown, Cause::TimedOut));

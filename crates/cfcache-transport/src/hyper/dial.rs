@@ -6,13 +6,16 @@ use core::task::Poll;
 use core::time::Duration;
 use std::io;
 
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
+use tokio_util::either::Either;
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
-use crate::hyper::tls::{Protocol, Stream, Tls, cleartext};
+use crate::hyper::tls::{Protocol, Stream, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
@@ -20,9 +23,11 @@ use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
 /// How long one address is tried before the next one is tried in parallel (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The settings for opening a connection to the origin.
-pub(crate) struct Dialer {
+/// How to reach the origin, and how requests name it.
+pub(crate) struct Route {
     pub(crate) origin: Origin,
+    /// The value of the `Host` header.
+    pub(crate) host: HeaderValue,
     /// Where to connect instead of the origin's own host and port.
     pub(crate) connect_to: Option<(String, u16)>,
     pub(crate) proxy: Option<Proxy>,
@@ -31,7 +36,23 @@ pub(crate) struct Dialer {
     pub(crate) cleartext: Protocol,
 }
 
-impl Dialer {
+impl Route {
+    /// The URL of a request with this path.
+    pub(crate) fn uri(&self, path: &Uri) -> Uri {
+        let path = path.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Uri::builder()
+            .scheme(self.origin.scheme().as_str())
+            .authority(self.host.as_bytes())
+            .path_and_query(path)
+            .build()
+            .unwrap_or_default()
+    }
+
+    /// The proxy that gets cleartext requests, with the whole URL in the request line.
+    pub(crate) fn forward_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|_| self.origin.scheme() == Scheme::Http)
+    }
+
     /// Opens one connection.
     pub(crate) async fn dial(&self, deadline: Deadline) -> Result<(Stream, Protocol), TransportError> {
         if self.origin.scheme() == Scheme::Https {
@@ -54,13 +75,12 @@ impl Dialer {
                             .await
                             .inspect_err(|error| step.failed(error))?
                     }
-                    // A proxy accepts cleartext requests directly, with the whole URL in the request line.
                     Scheme::Http => tcp,
                 }
             }
         };
         match self.origin.scheme() {
-            Scheme::Http => Ok((cleartext(tcp), self.cleartext)),
+            Scheme::Http => Ok((Either::Left(tcp), self.cleartext)),
             Scheme::Https => {
                 let step = TraceStep::tls(&self.origin.authority());
                 let missed = || format!("`{}` did not finish the TLS handshake", self.origin.authority());

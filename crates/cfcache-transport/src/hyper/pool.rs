@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::hyper::deadline::Deadline;
-use crate::hyper::dial::Dialer;
+use crate::hyper::dial::Route;
 use crate::hyper::session::{Connection, Http1, Http2};
 use crate::hyper::tls::Protocol;
 use crate::{Cause, Delivery, Phase, TransportError};
@@ -24,7 +24,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The connections of one transport.
 pub(crate) struct Pool {
-    dialer: Dialer,
+    pub(crate) route: Route,
     max_connections: usize,
     state: Mutex<PoolState>,
 }
@@ -78,8 +78,8 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    pub(crate) fn new(dialer: Dialer, max_connections: usize) -> Self {
-        Self { dialer, max_connections: max_connections.max(1), state: Mutex::default() }
+    pub(crate) fn new(route: Route, max_connections: usize) -> Self {
+        Self { route, max_connections: max_connections.max(1), state: Mutex::default() }
     }
 
     /// Waits for a connection, or opens one if it is this request's turn.
@@ -205,14 +205,14 @@ impl Lease {
     }
 
     async fn connect(&self, deadline: Deadline) -> Result<Connection, TransportError> {
-        let (stream, protocol) = self.pool.dialer.dial(deadline).await?;
+        let (stream, protocol) = self.pool.route.dial(deadline).await?;
         let pool: Weak<Pool> = Arc::downgrade(&self.pool);
         let changed = move || {
             if let Some(pool) = pool.upgrade() {
                 pool.update(|_| ());
             }
         };
-        let peer = self.pool.dialer.origin.authority();
+        let peer = self.pool.route.origin.authority();
         let started = Connection::start(stream, protocol, &peer, changed);
         let missed = || format!("`{peer}` did not complete the HTTP handshake");
         deadline.run_whole(Phase::Connect, started, missed).await?
@@ -307,21 +307,15 @@ mod tests {
 
     use super::*;
     use crate::Origin;
-    use crate::hyper::tls::Tls;
-    use crate::hyper::{Roots, Timeouts};
+    use crate::hyper::{HyperTransport, Timeouts};
 
     /// A pool for HTTP/1.1 and a listener that accepts connections but never responds.
     async fn pool(max_connections: usize) -> (Arc<Pool>, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin: Origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let dialer = Dialer {
-            connect_to: None,
-            origin,
-            proxy: None,
-            tls: Tls::new(Roots::Bundled, Vec::new()),
-            cleartext: Protocol::Http1,
-        };
-        (Arc::new(Pool::new(dialer, max_connections)), listener)
+        let transport =
+            HyperTransport::builder(origin).with_max_connections(max_connections).build().unwrap();
+        (transport.pool, listener)
     }
 
     fn minute() -> Deadline {

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Uri;
 use http::header::HOST;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -20,10 +20,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::hyper::deadline::Deadline;
+use crate::hyper::dial::Route;
 use crate::hyper::failure::{self, NotProcessed};
 use crate::hyper::tls::{Protocol, Stream};
-use crate::hyper::{Proxy, Route};
-use crate::{Cause, Delivery, Phase, Response, TransportError};
+use crate::{Cause, Delivery, Phase, TransportError};
 
 /// How often an HTTP/2 peer is pinged while a request is in flight, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ impl Connection {
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
         let link = Arc::new(Link::new(peer));
-        let io = TokioIo::new(Watched { stream: TokioIo::new(stream), link: Arc::clone(&link) });
+        let io = TokioIo::new(Watched { stream, link: Arc::clone(&link) });
         let fail = |error| failure::exchange(error, Delivery::NotSent, Phase::Connect, peer);
         match protocol {
             Protocol::Http1 => {
@@ -201,7 +201,7 @@ impl Link {
 
 /// Counts reads and detects completed writes on a connection.
 struct Watched {
-    stream: TokioIo<Stream>,
+    stream: Stream,
     link: Arc<Link>,
 }
 
@@ -303,19 +303,20 @@ pub(crate) struct Failed {
 }
 
 impl Http1 {
-    /// Sends `message` and reads the response. Returns `true` if the connection can carry another exchange.
+    /// Sends `message`, and passes the body of the response to `take`. Returns `true` if the connection can carry another exchange.
     pub(crate) async fn exchange(
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
         deadline: Deadline,
-        sink: &mut Sink<'_>,
-    ) -> Result<(Response, bool), Failed> {
+        max_body: usize,
+        take: &mut TakePiece<'_>,
+    ) -> Result<(http::Response<u64>, bool), Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
         let mut request = copy(message, payload);
-        if route.absolute_form {
+        if let Some(proxy) = route.forward_proxy() {
             *request.uri_mut() = route.uri(message.uri());
-            if let Some(credentials) = route.forward_proxy.as_ref().and_then(Proxy::credentials) {
+            if let Some(credentials) = proxy.credentials() {
                 request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, credentials.clone());
             }
         } else if let Some(path) = request.uri().path_and_query().cloned() {
@@ -337,21 +338,22 @@ impl Http1 {
             }
             Poll::Pending
         });
-        let (response, whole) = exchange(sending, written, &self.link, deadline, sink).await?;
+        let (response, whole) = exchange(sending, written, &self.link, deadline, max_body, take).await?;
         // A server that responds early may never read the rest of the request, and the next one would wait behind it.
         Ok((response, whole && !self.is_closed()))
     }
 }
 
 impl Http2 {
-    /// Sends `message` on its own stream and reads the response.
+    /// Sends `message` on its own stream, and passes the body of the response to `take`.
     pub(crate) async fn exchange(
         &mut self,
         message: &http::Request<Bytes>,
         route: &Route,
         deadline: Deadline,
-        sink: &mut Sink<'_>,
-    ) -> Result<Response, Failed> {
+        max_body: usize,
+        take: &mut TakePiece<'_>,
+    ) -> Result<http::Response<u64>, Failed> {
         let (payload, written) = self.link.payload(message.body().clone());
         let mut request = copy(message, payload);
         // HTTP/2 carries the authority in the URI; a `Host` header would only repeat it.
@@ -362,7 +364,7 @@ impl Http2 {
         // Dropped while waiting, so that the channel can be dropped as described above: the pool drops its own handle
         // when the connection ends.
         drop(sender);
-        let (response, _) = exchange(sending, written, &self.link, deadline, sink).await?;
+        let (response, _) = exchange(sending, written, &self.link, deadline, max_body, take).await?;
         Ok(response)
     }
 }
@@ -375,36 +377,20 @@ fn copy(message: &http::Request<Bytes>, payload: Payload) -> http::Request<Paylo
     request
 }
 
-/// Takes a piece of a body.
-type TakePiece<'a> = &'a mut (dyn FnMut(&[u8]) + Send);
-
-/// Where the body of a response goes: into the response, or to the caller.
-pub(crate) struct Sink<'a> {
-    /// The maximum size of the body.
-    pub(crate) max_bytes: usize,
-    /// Takes the body piece by piece; `None` if it goes into the response.
-    pub(crate) take: Option<TakePiece<'a>>,
-    /// The number of bytes that were passed to the caller.
-    pub(crate) passed: u64,
-}
-
-impl Sink<'_> {
-    /// Keeps the body in the response.
-    pub(crate) const fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, take: None, passed: 0 }
-    }
-}
+/// Takes a piece of the body of a response.
+pub(crate) type TakePiece<'a> = dyn FnMut(Bytes) + Send + 'a;
 
 type SendResult<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
-/// Runs one exchange, phase by phase. Returns `true` if the whole request was written before the response.
+/// Runs one exchange, phase by phase, and returns the response with the size of its body. Returns `true` if the whole request was written before the response.
 async fn exchange<B>(
     sending: impl Future<Output = SendResult<B>>,
     mut written: oneshot::Receiver<()>,
     link: &Link,
     deadline: Deadline,
-    sink: &mut Sink<'_>,
-) -> Result<(Response, bool), Failed> {
+    max_body: usize,
+    take: &mut TakePiece<'_>,
+) -> Result<(http::Response<u64>, bool), Failed> {
     let mut sending = pin!(sending);
     let peer = link.peer.as_str();
     let reads = || link.reads.load(Ordering::Relaxed);
@@ -446,8 +432,8 @@ async fn exchange<B>(
 
     before = reads();
     let missed = || format!("`{peer}` did not send the whole response");
-    let mut failed = match deadline.run(Phase::Body, read(body, sink, peer), missed).await {
-        Ok(Ok(bytes)) => return Ok((http::Response::from_parts(head, bytes), whole)),
+    let mut failed = match deadline.run(Phase::Body, read(body, max_body, take, peer), missed).await {
+        Ok(Ok(size)) => return Ok((http::Response::from_parts(head, size), whole)),
         Ok(Err(error)) => Failed { error, not_processed: None, fit: true },
         Err(error) => late(error, before),
     };
@@ -474,48 +460,35 @@ fn failed<B>(mut error: TrySendError<http::Request<B>>, phase: Phase, peer: &str
     Failed { error, not_processed, fit: not_processed.is_none() }
 }
 
-async fn read(body: Incoming, sink: &mut Sink<'_>, peer: &str) -> Result<Bytes, TransportError> {
-    let max = sink.max_bytes;
+/// Passes a body to `take`, and returns its size in bytes.
+async fn read(
+    body: Incoming,
+    max_bytes: usize,
+    take: &mut TakePiece<'_>,
+    peer: &str,
+) -> Result<u64, TransportError> {
+    let max = max_bytes as u64;
     let too_large =
         |detail: String| TransportError::new(Delivery::Unknown, Phase::Body, Cause::TooLarge, detail);
-    let too_long = || too_large(format!("`{peer}` sent a response longer than the limit of {max} bytes"));
     let mut body = pin!(body);
     let announced = body.size_hint().lower();
-    if announced > max as u64 {
+    if announced > max {
         return Err(too_large(format!(
             "`{peer}` announced a response of {announced} bytes; the limit is {max}"
         )));
     }
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+    let mut size = 0;
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         // Trailers are ignored.
         let frame = frame.map_err(|error| failure::exchange(error, Delivery::Unknown, Phase::Body, peer))?;
         let Ok(piece) = frame.into_data() else { continue };
-        if let Some(take) = &mut sink.take {
-            sink.passed += piece.len() as u64;
-            if sink.passed > max as u64 {
-                return Err(too_long());
-            }
-            take(&piece);
-            continue;
+        size += piece.len() as u64;
+        if size > max {
+            return Err(too_large(format!("`{peer}` sent a response longer than the limit of {max} bytes")));
         }
-        if first.len() + all.len() + piece.len() > max {
-            return Err(too_long());
-        }
-        if first.is_empty() && all.is_empty() {
-            // Most responses arrive in one piece, which needs no copy.
-            first = piece;
-            continue;
-        }
-        if all.is_empty() {
-            all.reserve(usize::try_from(announced).unwrap_or(0).max(first.len() + piece.len()));
-            all.extend_from_slice(&first);
-            first = Bytes::new();
-        }
-        all.extend_from_slice(&piece);
+        take(piece);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(size)
 }
 
 #[cfg(test)]
@@ -534,8 +507,7 @@ mod tests {
         written.send(()).unwrap();
         let started = Instant::now();
         let sending = pending::<SendResult<Payload>>();
-        let Err(failed) =
-            exchange(sending, when_written, &Link::new("a"), deadline, &mut Sink::new(1024)).await
+        let Err(failed) = exchange(sending, when_written, &Link::new("a"), deadline, 1024, &mut |_| ()).await
         else {
             panic!("it was answered");
         };

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::{Request, Response, TransportError};
+use crate::{Request, TransportError};
 
 /// The target that log filters use.
 #[cfg(feature = "tracing")]
@@ -39,7 +39,7 @@ impl TraceStep {
 
     pub(crate) const fn failed(&self, _error: &TransportError) {}
 
-    pub(crate) const fn answered(&self, _response: &Response) {}
+    pub(crate) const fn answered(&self, _response: &http::Response<u64>) {}
 }
 
 #[cfg(feature = "tracing")]
@@ -104,9 +104,9 @@ impl TraceStep {
     }
 
     /// Records the response of an exchange.
-    pub(crate) fn answered(&self, response: &Response) {
+    pub(crate) fn answered(&self, response: &http::Response<u64>) {
         self.span.record("version", tracing::field::debug(response.version()));
         self.span.record("status", response.status().as_u16());
-        self.span.record("received_bytes", response.body().len());
+        self.span.record("received_bytes", *response.body());
     }
 }
