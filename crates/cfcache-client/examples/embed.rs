@@ -17,15 +17,14 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::File;
 use cfcache_model::{Kind, Plan, ZoneId};
-use cfcache_transport::RecordingTransport;
 use secrecy::SecretString;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let transport = RecordingTransport::new(|_| {
+    let transport = |_| async {
         let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"…"}}"#;
         Ok(http::Response::new(Bytes::from(body)))
-    });
+    };
     let credentials = Credentials::token(SecretString::from("from-somewhere-safe"))?;
     let codec = Codec::new(DEFAULT_BASE_URL.parse()?, Some(&credentials), "my-program/1.0");
     let limits = Plan::Pro.purge_limits();

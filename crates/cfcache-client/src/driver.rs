@@ -230,10 +230,10 @@ impl Client {
     /// # use cfcache_model::{Kind, Plan, ZoneId};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let transport = cfcache_transport::RecordingTransport::new(|_| {
+    /// # let transport = |_| async {
     /// #     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"…"}}"#;
     /// #     Ok(http::Response::new(bytes::Bytes::from(body)))
-    /// # });
+    /// # };
     /// # let codec = Codec::new(DEFAULT_BASE_URL.parse()?, None, "example/1.0");
     /// # let client = Client::new(Arc::new(transport), codec, Policy::default());
     /// # let zone = ZoneId::parse("023e105f4ecef8ad9ca31a8372d0c353")?;

@@ -3,11 +3,11 @@
 //! This crate knows HTTP, TLS, proxies and time limits. It does not know what a request means, and it never repeats a
 //! request that may have been processed: only the caller can know whether that is safe.
 //!
-//! - [`Transport`]: the trait that the layer above sees
+//! - [`Transport`]: the trait that the layer above sees; a function implements it, too
 //! - [`Origin`]: scheme, host and port
 //! - [`TransportError`]: what went wrong; its [`Delivery`] says whether the request can have been processed
 //! - `HyperTransport`: the implementation over hyper, with the feature `hyper`
-//! - `ScriptedTransport`: answers in tests, with the feature `test-util`
+//! - `ScriptedTransport`, `RecordingTransport`: answer in tests, with the feature `test-util`
 //!
 #![cfg_attr(feature = "hyper", doc = "```")]
 #![cfg_attr(not(feature = "hyper"), doc = "```ignore")]
@@ -47,7 +47,7 @@ pub use crate::hyper::{
 };
 pub use crate::origin::{InvalidUrl, Origin, Scheme};
 #[cfg(any(test, feature = "test-util"))]
-pub use crate::script::{NeverTransport, RecordingTransport, ScriptedTransport};
+pub use crate::script::{RecordingTransport, ScriptedTransport};
 
 /// Describes what a request is for.
 ///
@@ -156,6 +156,17 @@ pub trait Transport: Send + Sync {
     /// A [`TransportError`] if there is no complete response. It contains the phase that failed, and whether the
     /// request may have been processed.
     fn send(&self, request: Request) -> ResponseFuture<'_>;
+}
+
+/// A function is a transport, for example one that wraps another transport, or that answers in a test.
+impl<F, R> Transport for F
+where
+    F: Fn(Request) -> R + Send + Sync,
+    R: Future<Output = Result<Response, TransportError>> + Send + 'static,
+{
+    fn send(&self, request: Request) -> ResponseFuture<'_> {
+        Box::pin(self(request))
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Arc<T> {

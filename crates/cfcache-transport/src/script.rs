@@ -89,25 +89,5 @@ impl fmt::Debug for RecordingTransport {
     }
 }
 
-/// Never responds, for tests of timeouts and interruptions.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct NeverTransport;
-
-impl NeverTransport {
-    /// Creates a transport that never responds.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
-impl Transport for NeverTransport {
-    fn send(&self, request: Request) -> ResponseFuture<'_> {
-        drop(request);
-        Box::pin(core::future::pending())
-    }
-}
-
 #[cfg(test)]
 mod tests;

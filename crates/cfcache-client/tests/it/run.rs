@@ -14,7 +14,7 @@ use cfcache_model::limits::{Plan, Rate};
 use cfcache_model::plan::{BatchLimits, Entry};
 use cfcache_model::target::Kind;
 use cfcache_model::{EnvironmentId, Target};
-use cfcache_transport::{Delivery, NeverTransport, RecordingTransport, Request, ScriptedTransport};
+use cfcache_transport::{Delivery, RecordingTransport, Request, ScriptedTransport};
 use futures_core::Stream;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
@@ -326,7 +326,7 @@ async fn a_run_in_which_nothing_succeeds_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn input_is_not_read_ahead_of_sending() {
-    let client = client(Arc::new(NeverTransport::new()), policy(|policy| policy.concurrency = 3));
+    let client = client(Arc::new(|_| pending()), policy(|policy| policy.concurrency = 3));
     let (read, input) = counted(some_tags(usize::MAX));
     let run = tags(100);
     let mut observer = ();
@@ -362,7 +362,7 @@ impl Stream for Stalled {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_input_can_be_interrupted() {
-    let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
+    let client = client(Arc::new(|_| pending()), policy(|_| {}));
     let tally = client.run(&tags(100), Silence, sleep(Duration::from_secs(9)), &mut ()).await;
     assert_eq!(tally, Summary::default());
     // Also if it is interrupted at once.
@@ -470,7 +470,7 @@ async fn a_batch_waits_to_be_filled_after_the_previous_one() {
 /// An input that is always ready must not starve other tasks.
 #[tokio::test]
 async fn an_input_that_is_always_ready_does_not_starve_other_tasks() {
-    let client = client(Arc::new(NeverTransport::new()), policy(|_| {}));
+    let client = client(Arc::new(|_| pending()), policy(|_| {}));
     let (done, interrupt) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         for _ in 0..10 {

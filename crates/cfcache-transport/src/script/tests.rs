@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::{NeverTransport, RecordingTransport, ScriptedTransport};
+use super::{RecordingTransport, ScriptedTransport};
 use crate::{Cause, Delivery, Operation, Phase, Request, Response, Transport, TransportError};
 
 fn ok(body: &'static str) -> Result<Response, TransportError> {
@@ -56,8 +56,14 @@ fn a_recording_keeps_every_request() {
 }
 
 #[test]
-fn the_never_transport_stays_pending() {
-    assert!(poll(&NeverTransport::new(), "/").is_pending());
+fn a_function_is_a_transport() {
+    assert!(poll(&|_| core::future::pending(), "/").is_pending());
+    let answers = |request: Request| async move {
+        assert_eq!(request.message.uri().path(), "/path");
+        ok("fine")
+    };
+    let Poll::Ready(Ok(response)) = poll(&answers, "/path") else { panic!("no response") };
+    assert_eq!(response.body(), "fine");
 }
 
 #[test]
