@@ -8,7 +8,7 @@ mod rsync;
 use core::fmt;
 use core::str::FromStr;
 
-use crate::difference::{Change, ChangeKind};
+use crate::difference::{ChangeKind, FileChange};
 use crate::mapping::Site;
 use crate::path::{self, InvalidPath, Root};
 
@@ -93,7 +93,7 @@ pub struct ChangeList {
     /// The prefix of S3 URLs for the format `aws`; the root of paths for the others.
     root: Root,
     git: git::DiffParser,
-    changes: Vec<Change>,
+    changes: Vec<FileChange>,
     outside: u64,
     records: u64,
 }
@@ -125,7 +125,7 @@ impl ChangeList {
                 return Ok(());
             };
             if !site.ignores(&path::decode(&path)) {
-                changes.push(Change { path: path.into_owned(), kind });
+                changes.push(FileChange { path: path.into_owned(), kind });
             }
             Ok(())
         };
@@ -155,7 +155,7 @@ impl ChangeList {
     /// The changes so far, also after an error: each path once, sorted. A file that was deleted and created again
     /// counts as changed.
     #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
+    pub fn changes(&self) -> Vec<FileChange> {
         let mut changes = self.changes.clone();
         changes.sort_unstable();
         changes.dedup_by(|next, kept| {

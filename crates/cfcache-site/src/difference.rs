@@ -4,7 +4,7 @@ use core::cmp::Ordering;
 
 use serde::Serialize;
 
-use crate::snapshot::{Entry, HashKind, Snapshot};
+use crate::snapshot::{FileEntry, HashKind, Snapshot};
 
 /// The type of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ impl ChangeKind {
 
 /// A changed file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Change {
+pub struct FileChange {
     /// Its [site path](crate::path).
     pub path: String,
     /// The type of the change.
@@ -67,15 +67,18 @@ impl ChangeCounts {
 #[derive(Debug)]
 pub struct Difference<'a, I> {
     rest: I,
-    next: Option<Entry<'a>>,
+    next: Option<FileEntry<'a>>,
     has_same_hashes: bool,
-    changes: Vec<Change>,
+    changes: Vec<FileChange>,
     counts: ChangeCounts,
 }
 
 /// Starts comparing `new` with files whose hashes have the type `old`. Hashes of different types cannot be compared, so
 /// every file counts as changed then.
-pub fn difference(old: Option<HashKind>, new: &Snapshot) -> Difference<'_, impl Iterator<Item = Entry<'_>>> {
+pub fn difference(
+    old: Option<HashKind>,
+    new: &Snapshot,
+) -> Difference<'_, impl Iterator<Item = FileEntry<'_>>> {
     let mut rest = new.iter();
     let next = rest.next();
     Difference {
@@ -87,9 +90,9 @@ pub fn difference(old: Option<HashKind>, new: &Snapshot) -> Difference<'_, impl 
     }
 }
 
-impl<'a, I: Iterator<Item = Entry<'a>>> Difference<'a, I> {
+impl<'a, I: Iterator<Item = FileEntry<'a>>> Difference<'a, I> {
     /// Adds the next file of the previous snapshot.
-    pub fn push_old(&mut self, old: Entry<'_>) {
+    pub fn push_old(&mut self, old: FileEntry<'_>) {
         loop {
             let order = self.next.map_or(Ordering::Greater, |new| new.path.cmp(old.path));
             match (order, self.next) {
@@ -113,7 +116,7 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Difference<'a, I> {
 
     /// Ends the comparison: files that only the new snapshot contains are new.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<Change>, ChangeCounts) {
+    pub fn finish(mut self) -> (Vec<FileChange>, ChangeCounts) {
         while let Some(new) = self.next {
             self.change(new.path, ChangeKind::Added);
             self.next = self.rest.next();
@@ -123,6 +126,6 @@ impl<'a, I: Iterator<Item = Entry<'a>>> Difference<'a, I> {
 
     fn change(&mut self, path: &str, kind: ChangeKind) {
         self.counts.count(kind);
-        self.changes.push(Change { path: path.to_owned(), kind });
+        self.changes.push(FileChange { path: path.to_owned(), kind });
     }
 }

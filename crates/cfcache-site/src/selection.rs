@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cfcache_model::target::{Kind, Target};
 
-use crate::difference::{Change, ChangeKind};
+use crate::difference::{ChangeKind, FileChange};
 use crate::mapping::Site;
 use crate::snapshot::Snapshot;
 
@@ -31,7 +31,7 @@ impl Selection {
 
     /// Adds everything that may show a changed file, for each mapping in `sites`: that of the state and the current
     /// one. Returns the number of targets, including those that were already present.
-    pub fn push_change(&mut self, change: &Change, sites: &[&Site]) -> usize {
+    pub fn push_change(&mut self, change: &FileChange, sites: &[&Site]) -> usize {
         let mut own = HashSet::new();
         for site in sites {
             if change.kind == ChangeKind::Added && site.skips_added(&change.path) {
@@ -97,13 +97,13 @@ pub struct Collapsed<'a> {
     /// Folders in which at least half of the files changed; the root's folder is empty.
     pub folders: BTreeSet<&'a str>,
     /// All changes outside of these folders.
-    pub rest: Vec<&'a Change>,
+    pub rest: Vec<&'a FileChange>,
 }
 
 /// Replaces changes by folders, as high up as possible, if at least half of a folder's files and at least `at_least` of
 /// them changed.
 #[must_use]
-pub fn collapse<'a>(changes: &'a [Change], snapshot: &'a Snapshot, at_least: u64) -> Collapsed<'a> {
+pub fn collapse<'a>(changes: &'a [FileChange], snapshot: &'a Snapshot, at_least: u64) -> Collapsed<'a> {
     let mut folders: HashMap<&str, (u64, u64)> = HashMap::new();
     for entry in snapshot.iter() {
         for folder in ancestors(entry.path) {

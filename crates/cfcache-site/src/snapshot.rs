@@ -106,7 +106,7 @@ const VALUES: [u8; 256] = {
 
 /// One file of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct FileEntry<'a> {
     /// Its [site path](crate::path).
     pub path: &'a str,
     /// The size in bytes, if it is known.
@@ -157,8 +157,8 @@ impl Snapshot {
     }
 
     /// The files, ordered by path.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
-        self.files.iter().map(|file| Entry {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = FileEntry<'_>> {
+        self.files.iter().map(|file| FileEntry {
             path: file.path(&self.paths),
             size: (file.size != NO_SIZE).then_some(file.size),
             hash: file.hash,
@@ -212,7 +212,7 @@ impl SnapshotBuilder {
     /// # Errors
     ///
     /// [`InvalidSnapshot::LongPath`].
-    pub fn push(&mut self, entry: Entry<'_>) -> Result<(), InvalidSnapshot> {
+    pub fn push(&mut self, entry: FileEntry<'_>) -> Result<(), InvalidSnapshot> {
         let snapshot = &mut self.snapshot;
         let Ok(len) = u32::try_from(entry.path.len()) else {
             return Err(InvalidSnapshot::LongPath { bytes: entry.path.len() });

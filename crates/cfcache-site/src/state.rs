@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::mapping::Site;
-use crate::snapshot::{Entry, Hash, HashKind};
+use crate::snapshot::{FileEntry, Hash, HashKind};
 
 /// The version of the format that is written, and the newest one that is read.
 pub const VERSION: u64 = 1;
@@ -35,7 +35,7 @@ pub const MAX_LINE: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub struct Header {
+pub struct StateHeader {
     /// [`VERSION`].
     #[serde(rename = "cfcache-state")]
     pub version: u64,
@@ -52,7 +52,7 @@ pub struct Header {
     pub pending: u64,
 }
 
-impl Header {
+impl StateHeader {
     /// Creates a header of this version.
     #[must_use]
     pub const fn new(time: u64, site: Site) -> Self {
@@ -85,22 +85,22 @@ enum Flexible<'a> {
 
 /// Writes the lines of a state.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct StateWriter {
     count: u64,
 }
 
-impl Lines {
+impl StateWriter {
     /// Appends the header.
     ///
     /// # Errors
     ///
     /// A header of this crate causes none.
-    pub fn header(&mut self, header: &Header, text: &mut String) -> serde_json::Result<()> {
+    pub fn header(&mut self, header: &StateHeader, text: &mut String) -> serde_json::Result<()> {
         self.line(header, text)
     }
 
     /// Appends a file.
-    pub fn file(&mut self, kind: HashKind, entry: Entry<'_>, text: &mut String) {
+    pub fn file(&mut self, kind: HashKind, entry: FileEntry<'_>, text: &mut String) {
         // A site path needs no escapes, so this is valid JSON; writing a million of them takes a quarter of a second.
         text.push_str("[\"");
         text.push_str(entry.path);
@@ -159,17 +159,17 @@ impl Lines {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// The first line.
-    pub header: Header,
+    pub header: StateHeader,
     /// The pending entries.
     pub pending: Vec<Target>,
 }
 
 /// Parses a state, one line at a time.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct StateReader {
     lines: u64,
     files: u64,
-    header: Option<Header>,
+    header: Option<StateHeader>,
     pending: Vec<Target>,
     last_path: String,
     has_end: bool,
@@ -177,24 +177,24 @@ pub struct Reader {
 
 /// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum StateLine<'a> {
     /// The first line.
     Header,
     /// A file.
-    File(Entry<'a>),
+    File(FileEntry<'a>),
     /// A pending entry.
     Pending,
     /// The last line.
     End,
 }
 
-impl Reader {
+impl StateReader {
     /// Parses the next line, including its line break. The first incomplete or invalid line ends the state.
     ///
     /// # Errors
     ///
     /// [`UnusableState`].
-    pub fn line<'a>(&'a mut self, line: &'a [u8]) -> Result<Line<'a>, UnusableState> {
+    pub fn line<'a>(&'a mut self, line: &'a [u8]) -> Result<StateLine<'a>, UnusableState> {
         self.lines += 1;
         let number = self.lines;
         let torn = |reason: &str| UnusableState::Torn { line: number, reason: reason.to_owned() };
@@ -221,35 +221,35 @@ impl Reader {
             self.files += 1;
             self.last_path.clear();
             self.last_path.push_str(&path);
-            return Ok(Line::File(Entry { path: &self.last_path, size, hash }));
+            return Ok(StateLine::File(FileEntry { path: &self.last_path, size, hash }));
         }
         if (self.pending.len() as u64) < header.pending {
             let entry: Pending<&RawValue> =
                 serde_json::from_str(text).map_err(|error| torn(&error.to_string()))?;
             self.pending.push(target(entry.pending.get()).ok_or_else(|| torn("it is no entry to purge"))?);
-            return Ok(Line::Pending);
+            return Ok(StateLine::Pending);
         }
         let end: End = serde_json::from_str(text).map_err(|error| torn(&error.to_string()))?;
         if end.end != number {
             return Err(torn("it is not the line that the last one should be"));
         }
         self.has_end = true;
-        Ok(Line::End)
+        Ok(StateLine::End)
     }
 
-    fn first(&mut self, text: &str) -> Result<Line<'_>, UnusableState> {
+    fn first(&mut self, text: &str) -> Result<StateLine<'_>, UnusableState> {
         let torn = |error: serde_json::Error| UnusableState::Torn { line: 1, reason: error.to_string() };
         let VersionOnly { version } = serde_json::from_str(text).map_err(torn)?;
         if version > VERSION {
             return Err(UnusableState::Newer { version });
         }
         self.header = Some(serde_json::from_str(text).map_err(torn)?);
-        Ok(Line::Header)
+        Ok(StateLine::Header)
     }
 
     /// The first line, if it was read.
     #[must_use]
-    pub const fn header(&self) -> Option<&Header> {
+    pub const fn header(&self) -> Option<&StateHeader> {
         self.header.as_ref()
     }
 

@@ -22,7 +22,7 @@ use cfcache_model::plan::{Batch, Entry, Planner};
 use cfcache_model::target::{Kind, Target};
 use cfcache_site::io::state_file::{Files, StateFile, read_unlocked};
 use cfcache_site::mapping::Site;
-use cfcache_site::state::Header;
+use cfcache_site::state::StateHeader;
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -171,7 +171,7 @@ fn save(state: &mut StateFile, job: &ChangedJob, work: &Work, pending: &[Target]
 fn write(state: &mut StateFile, site: Site, files: Files<'_>, pending: &[Target]) -> Result<(), Failure> {
     #[expect(clippy::disallowed_methods, reason = "a state says when it was written")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    state.write(Header::new(now, site), files, pending).map_err(|error| state_failure(&error))
+    state.write(StateHeader::new(now, site), files, pending).map_err(|error| state_failure(&error))
 }
 
 /// The report before anything was done.

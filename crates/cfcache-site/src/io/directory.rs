@@ -11,7 +11,7 @@ use ring::digest::{Context, SHA256};
 
 use crate::mapping::Site;
 use crate::path;
-use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// The number of files that are passed to a thread together.
 const BATCH: usize = 64;
@@ -26,7 +26,7 @@ const BUFFER: usize = 256 << 10;
 const MAX_DEPTH: usize = 256;
 
 /// A file to hash.
-struct Found {
+struct FoundFile {
     site_path: String,
     path: PathBuf,
 }
@@ -69,7 +69,7 @@ pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
     let mut builder = SnapshotBuilder::new(HashKind::Sha256);
     let invalid = |reason| DirectoryError::Invalid { path: root.to_owned(), reason };
     for Hashed { site_path, size, hash } in files {
-        builder.push(Entry { path: &site_path, size: Some(size), hash }).map_err(invalid)?;
+        builder.push(FileEntry { path: &site_path, size: Some(size), hash }).map_err(invalid)?;
     }
     builder.finish().map_err(invalid)
 }
@@ -77,8 +77,8 @@ pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
 struct Walk<'a> {
     root: PathBuf,
     site: &'a Site,
-    sender: SyncSender<Vec<Found>>,
-    batch: Vec<Found>,
+    sender: SyncSender<Vec<FoundFile>>,
+    batch: Vec<FoundFile>,
     /// The parent folders, without links.
     above: Vec<PathBuf>,
 }
@@ -97,7 +97,7 @@ impl Walk<'_> {
                 continue;
             }
             if kind.is_file() {
-                self.file(Found { site_path, path })?;
+                self.file(FoundFile { site_path, path })?;
             } else if kind.is_dir() {
                 self.below(&path, &site_path, None)?;
             } else if kind.is_symlink() {
@@ -129,7 +129,7 @@ impl Walk<'_> {
         }
         let kind = fs::metadata(&target).map_err(|error| DirectoryError::unreadable(&path, error))?;
         if kind.is_file() {
-            return self.file(Found { site_path, path });
+            return self.file(FoundFile { site_path, path });
         }
         if !kind.is_dir() {
             return Err(DirectoryError::NoFile { path });
@@ -140,7 +140,7 @@ impl Walk<'_> {
         self.below(&path, &site_path, Some(target))
     }
 
-    fn file(&mut self, found: Found) -> Result<(), DirectoryError> {
+    fn file(&mut self, found: FoundFile) -> Result<(), DirectoryError> {
         self.batch.push(found);
         if self.batch.len() < BATCH { Ok(()) } else { self.send() }
     }
@@ -151,7 +151,7 @@ impl Walk<'_> {
     }
 }
 
-fn hash_all(receiver: &Mutex<Receiver<Vec<Found>>>) -> Result<Vec<Hashed>, DirectoryError> {
+fn hash_all(receiver: &Mutex<Receiver<Vec<FoundFile>>>) -> Result<Vec<Hashed>, DirectoryError> {
     let mut buffer = vec![0; BUFFER];
     let mut hashed = Vec::new();
     let mut failed = None;
@@ -159,7 +159,7 @@ fn hash_all(receiver: &Mutex<Receiver<Vec<Found>>>) -> Result<Vec<Hashed>, Direc
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = next else { break };
         // The rest is received in any case, so that the walk does not block forever.
-        for Found { site_path, path } in batch {
+        for FoundFile { site_path, path } in batch {
             if failed.is_some() {
                 break;
             }

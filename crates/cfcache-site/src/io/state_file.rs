@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cfcache_model::target::Target;
 
-use crate::snapshot::{Entry, Snapshot};
-use crate::state::{Header, Line, Lines, MAX_LINE, Reader, Remembered, UnusableState};
+use crate::snapshot::{FileEntry, Snapshot};
+use crate::state::{MAX_LINE, Remembered, StateHeader, StateLine, StateReader, StateWriter, UnusableState};
 
 /// The number of bytes that are written at once.
 const CHUNK: usize = 1 << 20;
@@ -31,7 +31,7 @@ pub struct StateFile {
 struct Kept {
     start: u64,
     end: u64,
-    header: Header,
+    header: StateHeader,
 }
 
 /// The files to write.
@@ -45,7 +45,7 @@ pub enum Files<'a> {
 
 /// A step of writing a state. A complete state exists before, during and after each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum WriteStep {
     Create,
     Write,
     Sync,
@@ -93,7 +93,7 @@ impl StateFile {
     /// [`StateError::Unusable`], or [`StateError::Io`].
     pub fn read(
         &mut self,
-        visit: &mut dyn FnMut(&Header, Entry<'_>),
+        visit: &mut dyn FnMut(&StateHeader, FileEntry<'_>),
     ) -> Result<Option<Remembered>, StateError> {
         self.kept = None;
         let Some((remembered, kept)) = read(&self.path, visit)? else { return Ok(None) };
@@ -106,16 +106,21 @@ impl StateFile {
     /// # Errors
     ///
     /// [`StateError`]; the state is the previous one, or the new one if only making it durable failed.
-    pub fn write(&mut self, header: Header, files: Files<'_>, pending: &[Target]) -> Result<(), StateError> {
+    pub fn write(
+        &mut self,
+        header: StateHeader,
+        files: Files<'_>,
+        pending: &[Target],
+    ) -> Result<(), StateError> {
         self.write_in_steps(header, files, pending, &mut |_| Ok(()))
     }
 
     fn write_in_steps(
         &mut self,
-        header: Header,
+        header: StateHeader,
         files: Files<'_>,
         pending: &[Target],
-        before: &mut dyn FnMut(Step) -> io::Result<()>,
+        before: &mut dyn FnMut(WriteStep) -> io::Result<()>,
     ) -> Result<(), StateError> {
         self.refuse_foreign()?;
         let temporary = self.temporary();
@@ -135,10 +140,10 @@ impl StateFile {
     fn replace(
         &self,
         temporary: &Path,
-        mut header: Header,
+        mut header: StateHeader,
         files: Files<'_>,
         pending: &[Target],
-        before: &mut dyn FnMut(Step) -> io::Result<()>,
+        before: &mut dyn FnMut(WriteStep) -> io::Result<()>,
     ) -> io::Result<Kept> {
         match &files {
             Files::Kept => {
@@ -152,16 +157,16 @@ impl StateFile {
             }
         }
         header.pending = pending.len() as u64;
-        before(Step::Create)?;
+        before(WriteStep::Create)?;
         let _gone = fs::remove_file(temporary);
         let mut file = OpenOptions::new().write(true).create_new(true).open(temporary)?;
         if let Ok(old) = fs::metadata(&self.path) {
             file.set_permissions(old.permissions())?;
         }
-        before(Step::Write)?;
+        before(WriteStep::Write)?;
         let mut output =
             Output { file: &mut file, text: String::with_capacity(CHUNK + MAX_LINE), written: 0 };
-        let mut lines = Lines::default();
+        let mut lines = StateWriter::default();
         lines.header(&header, &mut output.text)?;
         let start = output.position();
         match (&files, &self.kept) {
@@ -191,12 +196,12 @@ impl StateFile {
         }
         lines.end(&mut output.text)?;
         output.flush()?;
-        before(Step::Sync)?;
+        before(WriteStep::Sync)?;
         file.sync_all()?;
         drop(file);
-        before(Step::Rename)?;
+        before(WriteStep::Rename)?;
         fs::rename(temporary, &self.path)?;
-        before(Step::SyncFolder)?;
+        before(WriteStep::SyncFolder)?;
         sync_folder(&self.path)?;
         Ok(Kept { start, end, header })
     }
@@ -261,7 +266,7 @@ pub fn read_unlocked(path: &Path, visit: &mut Visit<'_>) -> Result<Option<Rememb
 }
 
 /// The callback for each file of a state.
-pub type Visit<'a> = dyn FnMut(&Header, Entry<'_>) + 'a;
+pub type Visit<'a> = dyn FnMut(&StateHeader, FileEntry<'_>) + 'a;
 
 fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>, StateError> {
     let io = |source| StateError::Io { what: "read", path: path.to_owned(), source };
@@ -272,7 +277,7 @@ fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>
         Err(error) => return Err(io(error)),
     };
     let mut input = BufReader::with_capacity(CHUNK, file);
-    let mut reader = Reader::default();
+    let mut reader = StateReader::default();
     let mut line = Vec::new();
     let (mut at, mut start, mut end) = (0, 0, 0);
     let mut header = None;
@@ -290,14 +295,14 @@ fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>
         }
         at += line.len() as u64;
         match reader.line(&line) {
-            Ok(Line::Header) => (start, end) = (at, at),
-            Ok(Line::File(entry)) => {
+            Ok(StateLine::Header) => (start, end) = (at, at),
+            Ok(StateLine::File(entry)) => {
                 end = at;
                 if let Some(header) = &header {
                     visit(header, entry);
                 }
             }
-            Ok(Line::Pending | Line::End) => {}
+            Ok(StateLine::Pending | StateLine::End) => {}
             Err(unusable) => break unusable,
         }
         if header.is_none() {
@@ -415,15 +420,16 @@ mod tests {
     use crate::mapping::{Site, SiteUrl};
     use crate::snapshot::{Hash, HashKind, SnapshotBuilder};
 
-    const STEPS: [Step; 5] = [Step::Create, Step::Write, Step::Sync, Step::Rename, Step::SyncFolder];
+    const STEPS: [WriteStep; 5] =
+        [WriteStep::Create, WriteStep::Write, WriteStep::Sync, WriteStep::Rename, WriteStep::SyncFolder];
 
-    fn header() -> Header {
-        Header::new(1, Site::new(vec![SiteUrl::parse("https://e.com").unwrap()]))
+    fn header() -> StateHeader {
+        StateHeader::new(1, Site::new(vec![SiteUrl::parse("https://e.com").unwrap()]))
     }
 
     fn snapshot(path: &str) -> Snapshot {
         let mut builder = SnapshotBuilder::new(HashKind::Sha256);
-        builder.push(Entry { path, size: None, hash: Hash::sha256(b"") }).unwrap();
+        builder.push(FileEntry { path, size: None, hash: Hash::sha256(b"") }).unwrap();
         builder.finish().unwrap()
     }
 
@@ -466,7 +472,7 @@ mod tests {
                     drop(state);
                     let mut state = StateFile::lock(&path).unwrap();
                     let written = if files == "new" { "new" } else { "old" };
-                    let expected = if stop == Step::SyncFolder { (written, 1) } else { ("old", 0) };
+                    let expected = if stop == WriteStep::SyncFolder { (written, 1) } else { ("old", 0) };
                     assert_eq!(
                         read(&mut state),
                         (vec![expected.0.to_owned()], expected.1),

@@ -3,7 +3,7 @@
 use ring::digest::{Context, SHA256};
 
 use crate::path::{InvalidPath, Root};
-use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// Parses a git tree, one record at a time: `100644 blob <id>\tpath`.
 ///
@@ -57,7 +57,7 @@ impl GitTree {
             self.links.push(path.into_owned());
             return Ok(());
         }
-        Ok(builder.push(Entry { path: &path, size: None, hash })?)
+        Ok(builder.push(FileEntry { path: &path, size: None, hash })?)
     }
 
     /// Completes the snapshot.
@@ -71,7 +71,7 @@ impl GitTree {
         let len = builder.snapshot.kind.bytes();
         let hash = Hash::from_bytes(&all.as_ref()[..len]).ok_or(InvalidSnapshot::Empty)?;
         for path in &self.links {
-            builder.push(Entry { path, size: None, hash })?;
+            builder.push(FileEntry { path, size: None, hash })?;
         }
         builder.finish()
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::path::{InvalidPath, Root};
-use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// Parses a manifest, one line at a time.
 ///
@@ -64,7 +64,7 @@ impl Manifest {
             return Ok(());
         }
         let hash = Hash::from_hex(hex).ok_or_else(|| InvalidManifest::shape(line))?;
-        Ok(self.builder.push(Entry { path: &path, size: None, hash })?)
+        Ok(self.builder.push(FileEntry { path: &path, size: None, hash })?)
     }
 
     /// The number of files outside of the root.

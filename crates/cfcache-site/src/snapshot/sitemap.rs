@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::mapping::Site;
-use crate::snapshot::{Entry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
+use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// Collects the pages of sitemaps as the files that they are probably made from: `/blog/` is `blog/index.html`, and
 /// `/about` is `about.html`, so that all forms of a page are purged.
@@ -47,7 +47,7 @@ impl SitemapPages {
     pub fn finish(self) -> Result<Snapshot, InvalidSnapshot> {
         let mut builder = SnapshotBuilder::new(HashKind::Lastmod);
         for (path, dates) in &self.pages {
-            builder.push(Entry { path, size: None, hash: Hash::sha256(dates.as_bytes()) })?;
+            builder.push(FileEntry { path, size: None, hash: Hash::sha256(dates.as_bytes()) })?;
         }
         builder.finish()
     }

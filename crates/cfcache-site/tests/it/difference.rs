@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cfcache_site::difference::{Change, ChangeKind, difference};
+use cfcache_site::difference::{ChangeKind, FileChange, difference};
 use cfcache_site::snapshot::{HashKind, Snapshot};
 use proptest::prelude::*;
 
 use crate::support::snapshot;
 
-fn changes(old: &Snapshot, new: &Snapshot) -> (Vec<Change>, [u64; 4]) {
+fn changes(old: &Snapshot, new: &Snapshot) -> (Vec<FileChange>, [u64; 4]) {
     let mut difference = difference(Some(old.kind()), new);
     for entry in old.iter() {
         difference.push_old(entry);
@@ -17,8 +17,8 @@ fn changes(old: &Snapshot, new: &Snapshot) -> (Vec<Change>, [u64; 4]) {
     (changes, [counts.added, counts.changed, counts.deleted, counts.unchanged])
 }
 
-fn change(kind: ChangeKind, path: &str) -> Change {
-    Change { path: path.to_owned(), kind }
+fn change(kind: ChangeKind, path: &str) -> FileChange {
+    FileChange { path: path.to_owned(), kind }
 }
 
 #[test]

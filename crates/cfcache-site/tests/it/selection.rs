@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use cfcache_site::difference::{Change, ChangeKind};
+use cfcache_site::difference::{ChangeKind, FileChange};
 use cfcache_site::selection::{Selection, collapse, split_gone};
 
 use crate::support::{example, site, snapshot, text};
 
-fn change(kind: ChangeKind, path: &str) -> Change {
-    Change { path: path.to_owned(), kind }
+fn change(kind: ChangeKind, path: &str) -> FileChange {
+    FileChange { path: path.to_owned(), kind }
 }
 
 fn texts(selection: &Selection) -> Vec<String> {

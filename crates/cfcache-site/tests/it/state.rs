@@ -2,17 +2,17 @@
 
 use cfcache_model::target::{Kind, Target};
 use cfcache_site::snapshot::HashKind;
-use cfcache_site::state::{Header, Line, Lines, Reader, UnusableState, may_begin};
+use cfcache_site::state::{StateHeader, StateLine, StateReader, StateWriter, UnusableState, may_begin};
 
 use crate::support::{example, snapshot};
 
 fn written() -> String {
     let snapshot = snapshot(&[("a.html", "1"), ("%C3%BC.html", "2")]);
-    let mut header = Header::new(1_764_108_455, example());
+    let mut header = StateHeader::new(1_764_108_455, example());
     header.hash = Some(HashKind::Sha256);
     header.files = 2;
     header.pending = 4;
-    let (mut lines, mut text) = (Lines::default(), String::new());
+    let (mut lines, mut text) = (StateWriter::default(), String::new());
     lines.header(&header, &mut text).unwrap();
     snapshot.iter().for_each(|entry| lines.file(snapshot.kind(), entry, &mut text));
     for (kind, entry) in [
@@ -28,10 +28,10 @@ fn written() -> String {
 }
 
 fn read(text: &[u8]) -> Result<usize, UnusableState> {
-    let mut reader = Reader::default();
+    let mut reader = StateReader::default();
     let mut files = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        if let Line::File(_) = reader.line(line)? {
+        if let StateLine::File(_) = reader.line(line)? {
             files += 1;
         }
     }
@@ -94,14 +94,14 @@ fn detects_damage_at_any_place() {
 fn reads_the_header_of_a_truncated_state() {
     let text = written();
     let cut = text.find(r#"{"pending":{"host""#).unwrap();
-    let mut reader = Reader::default();
+    let mut reader = StateReader::default();
     for line in text.as_bytes()[..cut].split_inclusive(|byte| *byte == b'\n') {
         reader.line(line).unwrap();
     }
     assert!(reader.finish().is_err());
     let salvaged = reader.salvage().unwrap();
     assert_eq!((salvaged.header.site, salvaged.pending.len()), (example(), 2));
-    assert!(Reader::default().salvage().is_none());
+    assert!(StateReader::default().salvage().is_none());
 }
 
 #[test]

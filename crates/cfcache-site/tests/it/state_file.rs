@@ -5,13 +5,13 @@ use std::fs;
 use cfcache_model::target::{Kind, Target};
 use cfcache_site::io::state_file::{Files, StateError, StateFile, read_unlocked};
 use cfcache_site::snapshot::Snapshot;
-use cfcache_site::state::{Header, UnusableState};
+use cfcache_site::state::{StateHeader, UnusableState};
 use proptest::prelude::*;
 
 use crate::support::{Scratch, example, snapshot};
 
-fn header() -> Header {
-    Header::new(1, example())
+fn header() -> StateHeader {
+    StateHeader::new(1, example())
 }
 
 fn pending(count: usize) -> Vec<Target> {
@@ -46,7 +46,7 @@ fn reads_what_was_written() {
     let mut state = StateFile::lock(&path).unwrap();
     assert_eq!(read(&mut state).unwrap(), Some((paths(&first), 0)));
     // Twice, because the kept part moves.
-    state.write(Header::new(1_000_000, example()), Files::Kept, &pending(3)).unwrap();
+    state.write(StateHeader::new(1_000_000, example()), Files::Kept, &pending(3)).unwrap();
     state.write(header(), Files::Kept, &pending(1)).unwrap();
     assert_eq!(read(&mut state).unwrap(), Some((paths(&first), 1)));
     drop(state);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use cfcache_model::target::Target;
 use cfcache_site::mapping::Site;
-use cfcache_site::snapshot::{Entry, Hash, HashKind, Snapshot, SnapshotBuilder};
+use cfcache_site::snapshot::{FileEntry, Hash, HashKind, Snapshot, SnapshotBuilder};
 
 /// Returns the bytes of a captured file.
 pub(crate) fn captured(name: &str) -> Vec<u8> {
@@ -43,7 +43,7 @@ pub(crate) fn snapshot(files: &[(&str, &str)]) -> Snapshot {
     let mut builder = SnapshotBuilder::new(HashKind::Sha256);
     for (path, content) in files {
         let hash = Hash::sha256(content.as_bytes());
-        builder.push(Entry { path, size: Some(content.len() as u64), hash }).unwrap();
+        builder.push(FileEntry { path, size: Some(content.len() as u64), hash }).unwrap();
     }
     builder.finish().unwrap()
 }

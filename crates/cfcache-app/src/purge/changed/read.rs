@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cfcache_site::changes::{ChangeList, ListFormat};
-use cfcache_site::difference::Change;
+use cfcache_site::difference::FileChange;
 use cfcache_site::io::{directory, records};
 use cfcache_site::mapping::Site;
 use cfcache_site::path::Root;
@@ -26,7 +26,7 @@ pub(super) enum Deployed {
     /// All deployed files.
     Snapshot(Snapshot),
     /// The changes; if the list is invalid, those before the error.
-    Changes { changes: Vec<Change>, outside: u64, broken: Option<Failure> },
+    Changes { changes: Vec<FileChange>, outside: u64, broken: Option<Failure> },
 }
 
 /// Reads the source completely.

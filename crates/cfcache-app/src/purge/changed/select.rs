@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::target::{Kind, Target};
-use cfcache_site::difference::{Change, ChangeCounts, ChangeKind, Difference, difference};
+use cfcache_site::difference::{ChangeCounts, ChangeKind, Difference, FileChange, difference};
 use cfcache_site::io::state_file::{StateError, Visit};
 use cfcache_site::mapping::Site;
 use cfcache_site::path;
@@ -161,7 +161,8 @@ pub(super) fn select(
         // An unchanged file is new if it was not served before.
         let known: HashSet<String> = changes.iter().map(|change| change.path.clone()).collect();
         let rest = snapshot.iter().flat_map(Snapshot::iter).filter(|entry| !known.contains(entry.path));
-        changes.extend(rest.map(|entry| Change { path: entry.path.to_owned(), kind: ChangeKind::Changed }));
+        changes
+            .extend(rest.map(|entry| FileChange { path: entry.path.to_owned(), kind: ChangeKind::Changed }));
         changes.sort_unstable();
     }
     let old = state.as_ref().map(|state| &state.header.site);
@@ -225,7 +226,7 @@ pub(super) fn state_failure(error: &StateError) -> Failure {
 }
 
 /// Warns about names that may differ from those that visitors request.
-fn warn(changes: &[Change], console: &dyn Console) {
+fn warn(changes: &[FileChange], console: &dyn Console) {
     let mut count = 0;
     for change in changes.iter().filter(|change| !path::is_composed(&change.path)) {
         if count < TOLD {
@@ -251,7 +252,7 @@ fn warn(changes: &[Change], console: &dyn Console) {
 /// The data of the selection.
 struct Choice<'a> {
     job: &'a ChangedJob,
-    changes: &'a [Change],
+    changes: &'a [FileChange],
     snapshot: Option<&'a Snapshot>,
     /// The previous mapping.
     old: Option<&'a Site>,
@@ -334,7 +335,7 @@ impl Choice<'_> {
 
     /// The entries of the wanted changes, of pending entries and of URLs that are always purged: those that still show
     /// a file, and those that do not. A purge treats both alike.
-    fn urls(&self, is_wanted: impl Fn(&Change) -> bool) -> (Vec<Target>, Vec<Target>) {
+    fn urls(&self, is_wanted: impl Fn(&FileChange) -> bool) -> (Vec<Target>, Vec<Target>) {
         let sites = self.sites();
         let mut selection = Selection::new();
         let mut deleted = HashSet::new();
@@ -405,7 +406,7 @@ impl Choice<'_> {
             let (mut served, mut gone) = self.urls(|change| rest.contains(change.path.as_str()));
             if self.job.action == Action::Invalidate {
                 // A folder is only marked as stale, but deleted files must not be served.
-                let of_folders = |change: &Change| {
+                let of_folders = |change: &FileChange| {
                     change.kind == ChangeKind::Deleted && !rest.contains(change.path.as_str())
                 };
                 gone.extend(self.urls(of_folders).1);
