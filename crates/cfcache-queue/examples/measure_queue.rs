@@ -22,7 +22,7 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::url_bucket;
-use cfcache_queue::{Group, NewRequest, Settlement, SqliteStore, Store, Subject};
+use cfcache_queue::{NewRequest, RequestGroup, Settlement, SqliteStore, Store, Subject};
 use postgres::{Cluster, Database};
 
 const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -350,8 +350,12 @@ fn print_memory(begun: Instant, worker: &Process) -> bool {
 
 /// Searches, claims and settles in turns, with few and with many waiting requests.
 async fn claim_in_turns(stores: [Box<dyn Store>; 2]) -> bool {
-    let group =
-        Group { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind: Some(Kind::Files) };
+    let group = RequestGroup {
+        zone: ZONE.to_owned(),
+        environment: None,
+        action: Action::Purge,
+        kind: Some(Kind::Files),
+    };
     let mut times = [Vec::new(), Vec::new()];
     for round in 0..60 {
         for (store, times) in stores.iter().zip(&mut times) {

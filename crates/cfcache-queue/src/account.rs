@@ -12,7 +12,7 @@ use cfcache_model::id::ZoneId;
 use cfcache_model::target::Kind;
 use tracing::{info, warn};
 
-use crate::engine::{Bucket, flexible_bucket, global_bucket, url_bucket};
+use crate::engine::{BudgetBucket, flexible_bucket, global_bucket, url_bucket};
 use crate::store::Tokens;
 
 /// An account: credentials, and the limits that its zones share.
@@ -138,7 +138,7 @@ impl Account {
         self.tokens("calls", global_bucket(self.share), 1)
     }
 
-    fn tokens(&self, what: &str, bucket: Bucket, count: u32) -> Tokens {
+    fn tokens(&self, what: &str, bucket: BudgetBucket, count: u32) -> Tokens {
         let budget = format!("{}/{what}", self.name);
         Tokens { budget, interval: Duration::from_micros(bucket.interval_us), burst: bucket.burst, count }
     }

@@ -20,8 +20,8 @@ use tracing::warn;
 use crate::admin::view::View;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::server::{self, Answer, ConnectionSlot, Listener};
-use crate::store::{Status, Store};
+use crate::server::{self, ConnectionSlot, HttpAnswer, Listener};
+use crate::store::{QueueStatus, Store};
 
 /// The default address.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
@@ -43,7 +43,7 @@ pub struct Admin {
     health: Arc<Health>,
     /// The place of the queue, as shown on the page: without a password.
     place: String,
-    status: Mutex<Option<CachedAnswer<Status>>>,
+    status: Mutex<Option<CachedAnswer<QueueStatus>>>,
     writable: Mutex<Option<CachedAnswer<()>>>,
 }
 
@@ -91,7 +91,7 @@ impl Admin {
         server::serve(listener, handler, stopped).await;
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Answer {
+    async fn respond(&self, request: Request<Incoming>) -> HttpAnswer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here\n");
         }
@@ -118,7 +118,7 @@ impl Admin {
         }
     }
 
-    async fn page(&self) -> Answer {
+    async fn page(&self) -> HttpAnswer {
         let html = page::html(&self.view().await);
         let mut answer = server::answer(StatusCode::OK, "text/html; charset=utf-8", html);
         let headers = answer.headers_mut();
@@ -130,7 +130,7 @@ impl Admin {
         answer
     }
 
-    async fn status_json(&self) -> Answer {
+    async fn status_json(&self) -> HttpAnswer {
         let view = self.view().await;
         let status = if view.store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         server::answer(status, "application/json", format!("{}\n", view.to_json()))
@@ -144,7 +144,7 @@ impl Admin {
         View { now, place: self.place.clone(), not_ready, store, purges: self.metrics.purges() }
     }
 
-    async fn status(&self) -> Result<Arc<Status>, String> {
+    async fn status(&self) -> Result<Arc<QueueStatus>, String> {
         // Concurrent requests wait for the same answer.
         let mut known = self.status.lock().await;
         if let Some(known) = known.as_ref().filter(|known| known.at.elapsed() < CACHE_TIME) {
@@ -183,6 +183,6 @@ async fn within<T>(request: crate::store::StoreFuture<'_, T>) -> Result<T, Strin
     }
 }
 
-fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+fn text(status: StatusCode, body: impl Into<String>) -> HttpAnswer {
     server::answer(status, "text/plain; charset=utf-8", body.into())
 }

@@ -247,15 +247,15 @@ pub(crate) enum DeadCommand {
         json: bool,
     },
     /// Put dead letters back into the queue as new requests
-    Retry(Selection),
+    Retry(DeadArgs),
     /// Delete dead letters
-    Drop(Selection),
+    Drop(DeadArgs),
 }
 
 /// The selected dead letters.
 #[derive(Debug, ClapArgs)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Selection {
+pub(crate) struct DeadArgs {
     /// The ids that `dead list` shows
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<i64>,

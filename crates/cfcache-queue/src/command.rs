@@ -52,8 +52,8 @@ fn begin(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Exit,
         .map_err(|error| Failure::new(Exit::Unreachable, format!("cannot start: {error}")))?;
     let place = match &command {
         // This command names both a directory and a database.
-        Command::Move { .. } => Place::Directory(directory(&global, environment)?),
-        _ => Place::new(&global, environment)?,
+        Command::Move { .. } => QueuePlace::Directory(directory(&global, environment)?),
+        _ => QueuePlace::new(&global, environment)?,
     };
     let exit = match command {
         Command::Move { to } => move_queue::run(to.as_deref(), &place, environment, &runtime, terminal),
@@ -81,18 +81,23 @@ fn begin(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Exit,
             runtime.block_on(dead::run(&*store, command, terminal))
         }
         Command::Serve { intake, worker, config } => service::run(
-            service::Parts::serve(intake, worker),
+            service::ServiceParts::serve(intake, worker),
             config,
             &place,
             environment,
             &runtime,
             terminal,
         ),
-        Command::Intake { intake, config } => {
-            service::run(service::Parts::intake(intake), config, &place, environment, &runtime, terminal)
-        }
+        Command::Intake { intake, config } => service::run(
+            service::ServiceParts::intake(intake),
+            config,
+            &place,
+            environment,
+            &runtime,
+            terminal,
+        ),
         Command::Worker { worker, config, admin_listen } => service::run(
-            service::Parts::worker(worker, admin_listen),
+            service::ServiceParts::worker(worker, admin_listen),
             config,
             &place,
             environment,
@@ -120,8 +125,8 @@ fn begin_log(global: &Global, environment: &EnvVars) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn migrate(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
-    let Place::Postgres(url) = place else {
+async fn migrate(place: &QueuePlace, terminal: &Terminal) -> Result<Exit, Failure> {
+    let QueuePlace::Postgres(url) = place else {
         let failure = Failure::usage(format!("`migrate` is for PostgreSQL, and `{DATABASE_URL}` is not set"));
         return Err(failure.with_hint(
             "a queue in a file needs no migration; for PostgreSQL, set the variable to postgres://user:password@host/database",
@@ -140,13 +145,13 @@ async fn migrate(place: &Place, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// The place where requests are stored.
-pub(crate) enum Place {
+pub(crate) enum QueuePlace {
     Postgres(Box<PostgresUrl>),
     /// In an SQLite file in that directory.
     Directory(PathBuf),
 }
 
-impl Place {
+impl QueuePlace {
     fn new(global: &Global, environment: &EnvVars) -> Result<Self, Failure> {
         // Such as in a unit or container that refers to a missing variable. Falling back to a file would divert
         // requests from the shared database.

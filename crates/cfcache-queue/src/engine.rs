@@ -2,8 +2,8 @@
 //!
 //! - [`covers`]: whether an accepted API request also completes another request
 //! - [`rank`]: the order in which kinds are sent
-//! - [`Bucket`]: a rate limit that many workers share as a row of a table
-//! - [`EntryOutcome`], [`settle`]: what happens to a request after an attempt
+//! - [`BudgetBucket`]: a rate limit that many workers share as a row of a table
+//! - [`TargetOutcome`], [`settle`]: what happens to a request after an attempt
 //! - [`backoff`], [`ApiHealth`], [`MAX_ATTEMPTS`]: retries
 
 mod budget;
@@ -13,9 +13,9 @@ mod retry;
 
 use cfcache_model::target::Kind;
 
-pub use crate::engine::budget::{Bucket, MAX_BLOCK, flexible_bucket, global_bucket, url_bucket};
+pub use crate::engine::budget::{BudgetBucket, MAX_BLOCK, flexible_bucket, global_bucket, url_bucket};
 pub use crate::engine::coverage::{covers, host_of, identity};
-pub use crate::engine::outcome::{EntryOutcome, settle};
+pub use crate::engine::outcome::{TargetOutcome, settle};
 pub use crate::engine::retry::{ApiHealth, MAX_ATTEMPTS, backoff};
 
 /// Returns the position of a kind in the sending order: everything (`None`), hosts, prefixes, tags, URLs.

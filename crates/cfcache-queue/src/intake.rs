@@ -28,10 +28,10 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info};
 
 use crate::intake::message::{MAX_ITEMS, Message, MessageError, Problem, Problems};
-use crate::intake::sources::{LOCAL, Sender, Source, Sources, Unauthorized};
+use crate::intake::sources::{IntakeSources, LOCAL, Sender, Source, Unauthorized};
 use crate::metrics::{KINDS, Metrics};
 use crate::request::NewRequest;
-use crate::server::{self, Answer, ConnectionSlot, Listener};
+use crate::server::{self, ConnectionSlot, HttpAnswer, Listener};
 use crate::store::Store;
 
 /// The default address.
@@ -68,7 +68,7 @@ const RETRY_SECONDS: u64 = 5;
 /// The intake: receives requests from sources and stores them.
 #[derive(Debug)]
 pub struct Intake {
-    sources: Sources,
+    sources: IntakeSources,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     /// One permit for each byte of bodies that may still arrive, from sources that were authenticated by the head of
@@ -122,7 +122,7 @@ impl Listeners {
 }
 
 /// A refused message.
-struct Refusal {
+struct RefusedMessage {
     status: StatusCode,
     /// The reason in metrics and logs.
     reason: &'static str,
@@ -136,7 +136,7 @@ struct Refusal {
 impl Intake {
     /// Creates an intake. It accepts nothing before [`serve`](Self::serve) is called.
     #[must_use]
-    pub fn new(sources: Sources, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(sources: IntakeSources, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         let [body_permits, unauthenticated_body_permits] =
             [(); 2].map(|()| Arc::new(Semaphore::new(MAX_HELD_BYTES / 2)));
         let parse_permits = Semaphore::new(MAX_PARSED_BYTES);
@@ -207,14 +207,15 @@ impl Intake {
     }
 
     /// Answers a request. `connected` is the source of the connection, if the listener determines it.
-    async fn respond(&self, connected: Option<&str>, request: Request<Incoming>) -> Answer {
+    async fn respond(&self, connected: Option<&str>, request: Request<Incoming>) -> HttpAnswer {
         let (head, body) = request.into_parts();
         if head.uri.path() != PATH {
             let message = format!("not found; post requests to {PATH}");
-            return Refusal::new(StatusCode::NOT_FOUND, "path", message).answer();
+            return RefusedMessage::new(StatusCode::NOT_FOUND, "path", message).answer();
         }
         if head.method != Method::POST {
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "use POST for requests");
+            let refusal =
+                RefusedMessage::new(StatusCode::METHOD_NOT_ALLOWED, "method", "use POST for requests");
             return refusal.with_header(ALLOW, "POST").answer();
         }
         let mut source = None;
@@ -240,7 +241,7 @@ impl Intake {
     }
 
     /// Logs a refusal. The content of the request is not logged, because it may contain secrets.
-    fn log(&self, source: &str, refusal: &Refusal) {
+    fn log(&self, source: &str, refusal: &RefusedMessage) {
         let not_logged = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
         let Some(not_logged) = not_logged else { return };
         let not_logged = (not_logged > 0).then_some(not_logged);
@@ -268,7 +269,7 @@ impl Intake {
         head: &Parts,
         body: Incoming,
         known: &mut Option<&'s Source>,
-    ) -> Result<(usize, Problems), Refusal> {
+    ) -> Result<(usize, Problems), RefusedMessage> {
         let query = head.uri.query();
         #[expect(
             clippy::disallowed_methods,
@@ -293,7 +294,8 @@ impl Intake {
         hold();
         let permits = u32::try_from(body.len().max(MIN_PARSE_PERMITS)).unwrap_or(u32::MAX);
         let permits = timeout(STORE_TIMEOUT, self.parse_permits.acquire_many(permits)).await;
-        let _permit = permits.map_err(|_| Refusal::unavailable("overload", "the server is overloaded"))?;
+        let _permit =
+            permits.map_err(|_| RefusedMessage::unavailable("overload", "the server is overloaded"))?;
         let Message { requests, warnings } = message::read(&head.headers, query, &body, source)
             .inspect_err(|_| source.charge(Instant::now(), 1))?;
         source.charge(Instant::now(), requests.len());
@@ -313,18 +315,18 @@ impl Intake {
         };
         source.refund(requests.len());
         let message = "the requests were not stored, or it is unknown whether they were; send them again";
-        Err(Refusal { detail: Some(problem), ..Refusal::unavailable("store", message) })
+        Err(RefusedMessage { detail: Some(problem), ..RefusedMessage::unavailable("store", message) })
     }
 }
 
 /// Determines the source of a message from its head, as far as possible.
 fn sender<'s>(
-    sources: &'s Sources,
+    sources: &'s IntakeSources,
     connected: Option<&str>,
     headers: &HeaderMap,
     query: Option<&str>,
     now: SystemTime,
-) -> Result<Sender<'s>, Refusal> {
+) -> Result<Sender<'s>, RefusedMessage> {
     let Some(source) = connected.and_then(|name| sources.named(name)) else {
         return Ok(sources.sender(headers, message::source(query).as_deref(), now)?);
     };
@@ -343,17 +345,17 @@ fn sender<'s>(
 ///
 /// The status and the JSON that the intake would answer.
 pub fn read_message(
-    sources: &Sources,
+    sources: &IntakeSources,
     connected: Option<&str>,
     headers: &HeaderMap,
     query: Option<&str>,
     body: &[u8],
     now: SystemTime,
 ) -> Result<Vec<NewRequest>, (StatusCode, String)> {
-    let read = || -> Result<Vec<NewRequest>, Refusal> {
+    let read = || -> Result<Vec<NewRequest>, RefusedMessage> {
         let sender = sender(sources, connected, headers, query, now)?;
         if body.len() > MAX_BODY_BYTES {
-            return Err(Refusal::too_large());
+            return Err(RefusedMessage::too_large());
         }
         let source = sender.verify(body).map_err(Unauthorized::from)?;
         Ok(message::read(headers, query, body, source)?.requests)
@@ -366,28 +368,29 @@ async fn read_body(
     headers: &HeaderMap,
     mut body: Incoming,
     body_permits: &Arc<Semaphore>,
-) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Refusal> {
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), RefusedMessage> {
     match headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse().ok()) {
         None if !headers.contains_key(TRANSFER_ENCODING) => {
-            return Err(Refusal::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
+            return Err(RefusedMessage::new(StatusCode::LENGTH_REQUIRED, "length", "there is no body"));
         }
         // hyper refuses a number that is too long before this code runs.
         Some(length) if length.is_none_or(|length: usize| length > MAX_BODY_BYTES) => {
-            return Err(Refusal::too_large());
+            return Err(RefusedMessage::too_large());
         }
         _ => {}
     }
     let read = async {
         let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
         while let Some(frame) = body.frame().await {
-            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, "broken", "the body is incomplete");
+            let broken = |_| RefusedMessage::new(StatusCode::BAD_REQUEST, "broken", "the body is incomplete");
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             if bytes.len() + data.len() > MAX_BODY_BYTES {
-                return Err(Refusal::too_large());
+                return Err(RefusedMessage::too_large());
             }
             let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = Arc::clone(body_permits).try_acquire_many_owned(size);
-            let more = more.map_err(|_| Refusal::unavailable("overload", "the server is overloaded"))?;
+            let more =
+                more.map_err(|_| RefusedMessage::unavailable("overload", "the server is overloaded"))?;
             match &mut held {
                 Some(held) => held.merge(more),
                 None => held = Some(more),
@@ -398,7 +401,7 @@ async fn read_body(
     };
     let late = |_| {
         let message = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
+        RefusedMessage::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
     };
     timeout(BODY_TIMEOUT, read).await.map_err(late)?
 }
@@ -406,7 +409,7 @@ async fn read_body(
 /// Refuses requests that do not come from a program on this machine. Without sources, a connection is enough to be
 /// accepted, but a web page in a browser can also connect, with any host name that resolves to this machine, and so can
 /// anyone through a proxy.
-fn refuse_remote_clients(headers: &HeaderMap) -> Result<(), Refusal> {
+fn refuse_remote_clients(headers: &HeaderMap) -> Result<(), RefusedMessage> {
     let has = |names: &[&str]| names.iter().any(|name| headers.contains_key(*name));
     let (reason, message) = if has(&["origin", "sec-fetch-site"]) || !server::is_sent_to_address(headers) {
         ("browser", "the request comes from a browser, or its host name is not `localhost`")
@@ -418,22 +421,22 @@ fn refuse_remote_clients(headers: &HeaderMap) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::new(StatusCode::FORBIDDEN, reason, message))
+    Err(RefusedMessage::new(StatusCode::FORBIDDEN, reason, message))
 }
 
 /// Refuses a message of a source that is above its rate.
-fn refuse_above_rate(source: &Source) -> Result<(), Refusal> {
+fn refuse_above_rate(source: &Source) -> Result<(), RefusedMessage> {
     let wait = source.wait(Instant::now());
     if wait.is_zero() {
         return Ok(());
     }
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let message = format!("source `{}` is above its rate; try again in {seconds} s", source.name());
-    let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate", message);
+    let refusal = RefusedMessage::new(StatusCode::TOO_MANY_REQUESTS, "rate", message);
     Err(refusal.with_header(RETRY_AFTER, &seconds.to_string()))
 }
 
-impl Refusal {
+impl RefusedMessage {
     fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
         Self { status, reason, message: message.into(), detail: None, problems: None, header: None }
     }
@@ -462,7 +465,7 @@ impl Refusal {
         body
     }
 
-    fn answer(self) -> Answer {
+    fn answer(self) -> HttpAnswer {
         let mut answer = json_answer(self.status, &self.to_json());
         if let Some((name, value)) = self.header.map(|header| *header) {
             answer.headers_mut().insert(name, value);
@@ -471,14 +474,14 @@ impl Refusal {
     }
 }
 
-impl From<Unauthorized> for Refusal {
+impl From<Unauthorized> for RefusedMessage {
     fn from(error: Unauthorized) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, error.reason(), error.to_string())
             .with_header(WWW_AUTHENTICATE, "Bearer")
     }
 }
 
-impl From<MessageError> for Refusal {
+impl From<MessageError> for RefusedMessage {
     fn from(error: MessageError) -> Self {
         match error {
             MessageError::MediaType(message) => {
@@ -510,7 +513,7 @@ fn problems_to_json(problems: &Problems) -> Value {
     problems.shown.iter().map(item).collect()
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
+fn json_answer(status: StatusCode, body: &Value) -> HttpAnswer {
     server::answer(status, "application/json", format!("{body}\n"))
 }
 

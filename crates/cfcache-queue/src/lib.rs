@@ -23,10 +23,10 @@ mod store;
 mod worker;
 
 pub use crate::account::{Account, Accounts};
-pub use crate::request::{NewRequest, Request, Subject};
+pub use crate::request::{NewRequest, QueuedRequest, Subject};
 pub use crate::store::{
-    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, IDLE_TIMEOUT,
-    InvalidUrl, KindStatus, MAX_AGE, MoveSummary, NewDeadLetters, PostgresStore, PostgresUrl, Settlement,
-    SqliteStore, Status, Store, StoreError, StoreFuture, Tokens, move_queue,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, IDLE_TIMEOUT,
+    InvalidPostgresUrl, KindStatus, MAX_AGE, MoveSummary, NewDeadLetters, PostgresStore, PostgresUrl,
+    QueueStatus, RequestGroup, Settlement, SqliteStore, Store, StoreError, StoreFuture, Tokens, move_queue,
 };
 pub use crate::worker::Worker;

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::store::Status;
+use crate::store::QueueStatus;
 
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
@@ -53,7 +53,7 @@ pub struct Metrics {
     dead_tuples: Family<Labels<0>, Gauge>,
     oldest_transaction: Family<Labels<0>, FloatGauge>,
     store_up: Gauge,
-    purges: Mutex<VecDeque<PurgeRecord>>,
+    purges: Mutex<VecDeque<EndedRequest>>,
 }
 
 /// Why a request was merged into another.
@@ -69,7 +69,7 @@ pub enum MergeReason {
 /// An API request that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the worker makes it")]
-pub struct PurgeRecord {
+pub struct EndedRequest {
     /// When it ended.
     pub at: SystemTime,
     /// The zone, as written in the request.
@@ -222,13 +222,13 @@ impl Metrics {
         self.dead.get_or_create(&[("reason", reason.into())]).inc_by(count);
     }
 
-    /// Counts requests of the queue that were part of an API request. See [`PurgeRecord::outcome`].
+    /// Counts requests of the queue that were part of an API request. See [`EndedRequest::outcome`].
     pub fn attempt(&self, outcome: &'static str, count: u64) {
         self.attempts.get_or_create(&[("outcome", outcome.into())]).inc_by(count);
     }
 
     /// Counts an API request, and keeps it for the status page.
-    pub fn purge(&self, purge: PurgeRecord) {
+    pub fn purge(&self, purge: EndedRequest) {
         let labels = [("kind", purge.kind.into()), ("outcome", purge.outcome.into())];
         self.purge_requests.get_or_create(&labels).inc();
         self.purge_items.get_or_create(&labels).inc_by(purge.items);
@@ -239,7 +239,7 @@ impl Metrics {
 
     /// Returns the last API requests of this process, newest first.
     #[must_use]
-    pub fn purges(&self) -> Vec<PurgeRecord> {
+    pub fn purges(&self) -> Vec<EndedRequest> {
         self.purges.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -248,7 +248,7 @@ impl Metrics {
     /// Gauges come from `status`. `None` means that the store did not answer: gauges are left out then, so that they
     /// are not stale.
     #[must_use]
-    pub fn encode(&self, status: Option<&Status>) -> String {
+    pub fn encode(&self, status: Option<&QueueStatus>) -> String {
         // Concurrent calls must not see each other's partly updated gauges.
         static ENCODING: Mutex<()> = Mutex::new(());
         let _encoding = ENCODING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,7 +259,7 @@ impl Metrics {
         text
     }
 
-    fn set_gauges(&self, status: Option<&Status>) {
+    fn set_gauges(&self, status: Option<&QueueStatus>) {
         self.ready.clear();
         self.oldest.clear();
         self.budget_tokens.clear();
@@ -316,8 +316,8 @@ mod tests {
     use super::*;
     use crate::store::{BudgetStatus, KindStatus};
 
-    fn purge(zone: &str) -> PurgeRecord {
-        PurgeRecord {
+    fn purge(zone: &str) -> EndedRequest {
+        EndedRequest {
             at: SystemTime::UNIX_EPOCH,
             zone: zone.to_owned(),
             kind: "files",
@@ -336,7 +336,7 @@ mod tests {
         metrics.merged(MergeReason::Covered, 4);
         metrics.dead("expired", 1);
         metrics.purge(purge("example.com"));
-        let mut status = Status::default();
+        let mut status = QueueStatus::default();
         status.kinds.push(KindStatus {
             kind: "tags".to_owned(),
             waiting: 7,
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn omits_gauges_if_the_store_does_not_answer() {
         let metrics = Metrics::new();
-        let status = Status { dead_tuples: Some(11), ..Status::default() };
+        let status = QueueStatus { dead_tuples: Some(11), ..QueueStatus::default() };
         assert!(metrics.encode(Some(&status)).contains("cfcache_queue_dead_tuples 11"));
         let text = metrics.encode(None);
         assert!(!text.contains("cfcache_queue_ready{"), "{text}");

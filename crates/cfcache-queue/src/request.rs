@@ -73,7 +73,7 @@ pub struct NewRequest {
 /// A stored request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Request {
+pub struct QueuedRequest {
     /// Its id in the store. Later requests have higher ids, but may be committed earlier.
     pub id: i64,
     /// The request of the producer.
@@ -86,7 +86,7 @@ pub struct Request {
     pub is_expired: bool,
 }
 
-impl Request {
+impl QueuedRequest {
     /// Creates a request from the values in a store.
     #[must_use]
     pub const fn new(id: i64, request: NewRequest, age: Duration, attempts: u32, is_expired: bool) -> Self {

@@ -50,7 +50,7 @@ const CLOSE_INTERVAL: Duration = Duration::from_millis(100);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The type of all answers.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type HttpAnswer = Response<Full<Bytes>>;
 
 /// A source of connections.
 #[derive(Debug)]
@@ -213,7 +213,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) async fn serve<H, F>(listener: Listener, handler: Arc<H>, stop: impl Future<Output = ()>)
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = HttpAnswer> + Send + 'static,
 {
     let (ending, ended) = watch::channel(());
     // Dropping the set ends all of its connections.
@@ -245,9 +245,9 @@ where
                 let (handler, ended, slot) = (Arc::clone(&handler), ended.clone(), ConnectionSlot::new(&idle));
                 connections.spawn(async move {
                     match stream {
-                        Stream::Tcp(stream) => connection(stream, handler, ended, slot).await,
+                        ClientStream::Tcp(stream) => connection(stream, handler, ended, slot).await,
                         #[cfg(unix)]
-                        Stream::Unix(stream) => connection(stream, handler, ended, slot).await,
+                        ClientStream::Unix(stream) => connection(stream, handler, ended, slot).await,
                     }
                     drop(permit);
                 });
@@ -266,24 +266,24 @@ where
     drop(tokio::time::timeout(STOP_TIMEOUT, all).await);
 }
 
-enum Stream {
+enum ClientStream {
     Tcp(tokio::net::TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&self) -> io::Result<ClientStream> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
                 // Answers are small, so waiting to fill a packet would only delay them. If this fails, the connection
                 // still works.
                 drop(stream.set_nodelay(true));
-                Ok(Stream::Tcp(stream))
+                Ok(ClientStream::Tcp(stream))
             }
             #[cfg(unix)]
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| ClientStream::Unix(stream)),
         }
     }
 }
@@ -293,7 +293,7 @@ async fn connection<S, H, F>(stream: S, handler: Arc<H>, mut ended: watch::Recei
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Answer>,
+    F: Future<Output = HttpAnswer>,
 {
     let service = service_fn(|mut request: Request<Incoming>| {
         request.extensions_mut().insert(slot.clone());
@@ -325,7 +325,7 @@ where
 }
 
 /// Creates an answer that must not be cached.
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpAnswer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

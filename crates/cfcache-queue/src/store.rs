@@ -10,9 +10,9 @@ use std::time::Duration;
 use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 
-use crate::request::{NewRequest, Request};
+use crate::request::{NewRequest, QueuedRequest};
 pub(crate) use crate::store::json::millis;
-pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidUrl, PostgresStore, PostgresUrl};
+pub use crate::store::postgres::{IDLE_TIMEOUT, InvalidPostgresUrl, PostgresStore, PostgresUrl};
 pub use crate::store::sqlite::SqliteStore;
 pub use crate::store::transfer::{MoveSummary, move_queue};
 
@@ -43,7 +43,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] if the groups cannot be read.
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>>;
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>>;
 
     /// Claims requests of one group, so that no other worker claims them: by highest priority, then by age, up to
     /// `limit` different targets. Each claim includes all other requests for the same targets, and all requests that
@@ -52,7 +52,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`]; nothing is claimed then.
-    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
+    fn claim<'a>(&'a self, group: &'a RequestGroup, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>>;
 
     /// Takes tokens from either all of these budgets or none. Returns zero if they were taken, otherwise the time until
     /// they will be available if nobody else takes any.
@@ -75,7 +75,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] if it cannot be read.
-    fn status(&self) -> StoreFuture<'_, Status>;
+    fn status(&self) -> StoreFuture<'_, QueueStatus>;
 
     /// Checks whether requests could be stored now, for readiness.
     ///
@@ -110,7 +110,7 @@ pub trait Store: fmt::Debug + Send + Sync {
 /// The properties that requests must share to be sent in one API request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
-pub struct Group {
+pub struct RequestGroup {
     /// The zone, as written in the request: an id or a domain.
     pub zone: String,
     /// The id of an environment; `None` is the whole zone.
@@ -167,7 +167,7 @@ pub struct NewDeadLetters {
 #[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct ClaimedTarget {
     /// The first request for the target.
-    pub request: Request,
+    pub request: QueuedRequest,
     /// The highest number of attempts among the requests for the target.
     pub attempts: u32,
     /// How many other requests for the same target are claimed with it.
@@ -178,7 +178,7 @@ pub struct ClaimedTarget {
 
 impl ClaimedTarget {
     /// Creates a target of one request.
-    pub(crate) const fn new(request: Request) -> Self {
+    pub(crate) const fn new(request: QueuedRequest) -> Self {
         let attempts = request.attempts;
         Self { request, attempts, same: 0, covered: 0 }
     }
@@ -268,7 +268,7 @@ pub enum DeadSelection {
 /// The status of a queue.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
-pub struct Status {
+pub struct QueueStatus {
     /// The waiting requests by kind. Kinds without waiting requests may be missing.
     pub kinds: Vec<KindStatus>,
     /// The budgets that workers share.
@@ -284,7 +284,7 @@ pub struct Status {
     pub oldest_transaction: Option<Duration>,
 }
 
-impl Status {
+impl QueueStatus {
     /// Returns the number of waiting requests of all kinds.
     #[must_use]
     pub fn waiting(&self) -> u64 {

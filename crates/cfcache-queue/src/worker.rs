@@ -25,11 +25,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::account::{Account, Accounts, KnownZone, ZoneError};
-use crate::engine::{ApiHealth, EntryOutcome, MAX_BLOCK, backoff, rank, settle};
+use crate::engine::{ApiHealth, MAX_BLOCK, TargetOutcome, backoff, rank, settle};
 use crate::health::Health;
-use crate::metrics::{MergeReason, Metrics, PurgeRecord};
+use crate::metrics::{EndedRequest, MergeReason, Metrics};
 use crate::request::Subject;
-use crate::store::{Claim, DeadReason, Group, NewDeadLetters, Settlement, Store, Tokens};
+use crate::store::{Claim, DeadReason, NewDeadLetters, RequestGroup, Settlement, Store, Tokens};
 
 /// How often an idle worker checks for requests.
 const IDLE_POLL: Duration = Duration::from_millis(20);
@@ -80,7 +80,7 @@ struct SearchState {
     /// Whether the store failed the last time.
     is_broken: bool,
     /// Sends the groups whose zones must be looked up to [`Worker::run`].
-    lookups: Option<mpsc::UnboundedSender<Group>>,
+    lookups: Option<mpsc::UnboundedSender<RequestGroup>>,
 }
 
 #[derive(Debug, Default)]
@@ -101,14 +101,14 @@ struct WorkerState {
 
 /// The result of a search for requests.
 enum SearchResult {
-    Claim(Box<Work>),
+    Claim(Box<ClaimedWork>),
     /// Nothing can be sent for this time.
     Nothing(Duration),
 }
 
 /// Requests that can be sent, with their tokens.
-struct Work {
-    group: Group,
+struct ClaimedWork {
+    group: RequestGroup,
     account: Arc<Account>,
     zone: KnownZone,
     claim: Box<dyn Claim>,
@@ -117,7 +117,7 @@ struct Work {
 
 /// The result of sending.
 struct Sent {
-    outcomes: Vec<EntryOutcome>,
+    outcomes: Vec<TargetOutcome>,
     /// How long nothing may be sent, if the API refused because of the rate.
     blocked_for: Option<Duration>,
     /// Why the credentials were refused, and whether the API does not know them at all.
@@ -188,7 +188,7 @@ impl Worker {
     }
 
     /// Waits for requests. Returns `None` when the worker stops.
-    async fn next(&self, stop: &mut watch::Receiver<bool>) -> Option<Box<Work>> {
+    async fn next(&self, stop: &mut watch::Receiver<bool>) -> Option<Box<ClaimedWork>> {
         let mut search = tokio::select! {
             search = self.search.lock() => search,
             () = stopped(stop) => return None,
@@ -233,7 +233,7 @@ impl Worker {
             info!("the store works again");
         }
         groups.sort_by(|one, other| (&one.zone, rank(one.kind)).cmp(&(&other.zone, rank(other.kind))));
-        let mut zones: Vec<Vec<Group>> = Vec::new();
+        let mut zones: Vec<Vec<RequestGroup>> = Vec::new();
         for group in groups {
             match zones.last_mut().filter(|zone| zone[0].zone == group.zone) {
                 Some(zone) => zone.push(group),
@@ -258,8 +258,8 @@ impl Worker {
     /// Claims requests of a group, and takes the tokens for them.
     async fn try_group(
         &self,
-        group: &Group,
-        lookups: &Option<mpsc::UnboundedSender<Group>>,
+        group: &RequestGroup,
+        lookups: &Option<mpsc::UnboundedSender<RequestGroup>>,
     ) -> Result<SearchResult, crate::store::StoreError> {
         let account = self.accounts.of_zone(&group.zone);
         let names = [account.name.clone(), zone_name(&account, group)];
@@ -304,7 +304,7 @@ impl Worker {
             },
         };
         if wait.is_zero() {
-            return Ok(SearchResult::Claim(Box::new(Work {
+            return Ok(SearchResult::Claim(Box::new(ClaimedWork {
                 group: group.clone(),
                 account,
                 zone,
@@ -323,7 +323,7 @@ impl Worker {
     }
 
     /// Looks up the zone of a group, while the worker searches and sends for other zones.
-    async fn look_up_in_background(self: Arc<Self>, group: Group) {
+    async fn look_up_in_background(self: Arc<Self>, group: RequestGroup) {
         let account = self.accounts.of_zone(&group.zone);
         if let Err(error) = self.look_up(&account, &group).await {
             warn!(%error, zone = group.zone, "the zone could not be looked up; trying again");
@@ -333,7 +333,7 @@ impl Worker {
     }
 
     /// Looks up the zone of a group. If there is no such zone, gives up requests of the group.
-    async fn look_up(&self, account: &Account, group: &Group) -> Result<(), crate::store::StoreError> {
+    async fn look_up(&self, account: &Account, group: &RequestGroup) -> Result<(), crate::store::StoreError> {
         let call = [account.call()];
         let wait = self.store.take_tokens(&call).await?;
         if !wait.is_zero() {
@@ -381,8 +381,8 @@ impl Worker {
     }
 
     /// Sends the claimed requests, and settles them according to the result.
-    async fn send_and_settle(&self, work: Work, stop: &watch::Receiver<bool>) {
-        let Work { group, account, zone, mut claim, tokens } = work;
+    async fn send_and_settle(&self, work: ClaimedWork, stop: &watch::Receiver<bool>) {
+        let ClaimedWork { group, account, zone, mut claim, tokens } = work;
         let begun = Instant::now();
         let sent = {
             let claimed = claim.requests().iter().enumerate();
@@ -448,7 +448,7 @@ impl Worker {
     }
 
     /// Counts and logs new dead letters.
-    fn report_dead(&self, group: &Group, dead: Vec<NewDeadLetters>) {
+    fn report_dead(&self, group: &RequestGroup, dead: Vec<NewDeadLetters>) {
         let mut counts: BTreeMap<(DeadReason, String), u64> = BTreeMap::new();
         for NewDeadLetters { reason, error, requests } in dead {
             *counts.entry((reason, error)).or_default() += requests;
@@ -461,7 +461,7 @@ impl Worker {
 
     async fn send(
         &self,
-        group: &Group,
+        group: &RequestGroup,
         account: &Account,
         zone: &KnownZone,
         subjects: Vec<(usize, Subject)>,
@@ -469,7 +469,7 @@ impl Worker {
         mut stop: watch::Receiver<bool>,
     ) -> Sent {
         let mut sent = Sent {
-            outcomes: vec![EntryOutcome::NotSent; count],
+            outcomes: vec![TargetOutcome::NotSent; count],
             blocked_for: None,
             refused: None,
             requests: 0,
@@ -478,7 +478,7 @@ impl Worker {
         let environment = match group.environment.as_deref().map(EnvironmentId::parse).transpose() {
             Ok(environment) => environment,
             Err(invalid) => {
-                sent.outcomes = vec![EntryOutcome::Refused(format!("the environment: {invalid}")); count];
+                sent.outcomes = vec![TargetOutcome::Refused(format!("the environment: {invalid}")); count];
                 return sent;
             }
         };
@@ -494,10 +494,10 @@ impl Worker {
             let result = client.call(&scope.request(&PurgeBody::Everything), &mut ()).await;
             sent.requests = 1;
             let outcome = match &result {
-                Ok(_) => EntryOutcome::Accepted,
+                Ok(_) => TargetOutcome::Accepted,
                 Err(error) => {
                     sent.record(error);
-                    EntryOutcome::from_error(error, 1)
+                    TargetOutcome::from_error(error, 1)
                 }
             };
             subjects.iter().for_each(|(index, _)| sent.outcomes[*index] = outcome.clone());
@@ -518,10 +518,10 @@ impl Worker {
         let mut observer = |event: Event<'_>| {
             if let Event::Ended(outcome) = event {
                 let each = match &outcome.result {
-                    Ok(()) => EntryOutcome::Accepted,
+                    Ok(()) => TargetOutcome::Accepted,
                     Err(error) => {
                         sent.record(error);
-                        EntryOutcome::from_error(error, outcome.batch.len())
+                        TargetOutcome::from_error(error, outcome.batch.len())
                     }
                 };
                 for entry in outcome.batch.entries() {
@@ -543,7 +543,7 @@ impl Worker {
     /// Returns the settlement of each claimed request.
     fn settlements(
         &self,
-        group: &Group,
+        group: &RequestGroup,
         account: &Account,
         claim: &dyn Claim,
         sent: &Sent,
@@ -564,12 +564,12 @@ impl Worker {
         if sent.requests == 0 {
             return settlements;
         }
-        let is = |wanted: fn(&EntryOutcome) -> bool| {
+        let is = |wanted: fn(&TargetOutcome) -> bool| {
             sent.outcomes.iter().filter(|outcome| wanted(outcome)).count()
         };
-        let accepted = is(|outcome| matches!(outcome, EntryOutcome::Accepted));
-        let refused = is(|outcome| matches!(outcome, EntryOutcome::Refused(_)));
-        let failed = is(|outcome| matches!(outcome, EntryOutcome::Failed(_)));
+        let accepted = is(|outcome| matches!(outcome, TargetOutcome::Accepted));
+        let refused = is(|outcome| matches!(outcome, TargetOutcome::Refused(_)));
+        let failed = is(|outcome| matches!(outcome, TargetOutcome::Failed(_)));
         let rest = sent.outcomes.len() - accepted - refused - failed;
         self.metrics.attempt("accepted", accepted as u64);
         self.metrics.attempt("refused", refused as u64);
@@ -587,7 +587,7 @@ impl Worker {
         let at = std::time::SystemTime::now();
         let items = sent.outcomes.len() as u64;
         debug!(zone = group.zone, kind, items, outcome, elapsed = ?begun.elapsed(), "sent");
-        self.metrics.purge(PurgeRecord {
+        self.metrics.purge(EndedRequest {
             at,
             zone: group.zone.clone(),
             kind,
@@ -601,8 +601,8 @@ impl Worker {
     /// Updates the health of the API. Returns whether the API counts as down.
     fn update_health(&self, account: &Account, sent: &Sent) -> bool {
         let is_answered =
-            |outcome: &EntryOutcome| matches!(outcome, EntryOutcome::Accepted | EntryOutcome::Refused(_));
-        let has_failed = sent.outcomes.iter().any(|outcome| matches!(outcome, EntryOutcome::Failed(_)));
+            |outcome: &TargetOutcome| matches!(outcome, TargetOutcome::Accepted | TargetOutcome::Refused(_));
+        let has_failed = sent.outcomes.iter().any(|outcome| matches!(outcome, TargetOutcome::Failed(_)));
         let mut state = self.state();
         let health = state.health.entry(account.name.clone()).or_default();
         if sent.outcomes.iter().any(is_answered) {
@@ -627,14 +627,14 @@ impl Worker {
     /// Corrects the budgets, and records refused credentials.
     async fn after_sending(
         &self,
-        group: &Group,
+        group: &RequestGroup,
         account: &Account,
         tokens: &[Tokens],
         sent: &Sent,
     ) -> Result<(), crate::store::StoreError> {
         match &sent.refused {
             Some((why, is_unknown)) => self.refuse(account, group, why, *is_unknown),
-            None if sent.outcomes.contains(&EntryOutcome::Accepted) => {
+            None if sent.outcomes.contains(&TargetOutcome::Accepted) => {
                 self.credentials_accepted(account, group)
             }
             None => {}
@@ -658,12 +658,12 @@ impl Worker {
         Ok(())
     }
 
-    fn credentials_refused(&self, account: &Account, group: &Group, error: &Error) {
+    fn credentials_refused(&self, account: &Account, group: &RequestGroup, error: &Error) {
         let is_unknown = error.failure().is_some_and(|failure| failure.status == 401);
         self.refuse(account, group, &with_hint(error), is_unknown);
     }
 
-    fn refuse(&self, account: &Account, group: &Group, why: &str, is_unknown: bool) {
+    fn refuse(&self, account: &Account, group: &RequestGroup, why: &str, is_unknown: bool) {
         let name = if is_unknown { account.name.clone() } else { zone_name(account, group) };
         let seconds = REFUSED_PAUSE.as_secs();
         let zone = &group.zone;
@@ -683,7 +683,7 @@ impl Worker {
         self.report_credentials(&state);
     }
 
-    fn credentials_accepted(&self, account: &Account, group: &Group) {
+    fn credentials_accepted(&self, account: &Account, group: &RequestGroup) {
         let mut state = self.state();
         let account_was = state.refused.remove(&account.name).is_some();
         let zone_was = state.refused.remove(&zone_name(account, group)).is_some();
@@ -821,7 +821,7 @@ fn max_targets(zone: &KnownZone, kind: Option<Kind>) -> usize {
     kind.map_or(1, |kind| BatchLimits::from_plan(zone.plan.purge_limits(), kind).items)
 }
 
-fn zone_name(account: &Account, group: &Group) -> String {
+fn zone_name(account: &Account, group: &RequestGroup) -> String {
     format!("{}/{}", account.name, group.zone)
 }
 

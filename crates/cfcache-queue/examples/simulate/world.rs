@@ -9,8 +9,8 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{PurgeLimits, Rate};
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::{
-    ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, covers, flexible_bucket, global_bucket, host_of, rank,
-    settle, url_bucket,
+    ApiHealth, BudgetBucket, MAX_ATTEMPTS, TargetOutcome, covers, flexible_bucket, global_bucket, host_of,
+    rank, settle, url_bucket,
 };
 use cfcache_queue::{NewRequest, Settlement, Subject};
 
@@ -91,9 +91,9 @@ struct Zone {
 
 struct Account {
     plan: Plan,
-    flexible: Bucket,
-    urls: Bucket,
-    global: Bucket,
+    flexible: BudgetBucket,
+    urls: BudgetBucket,
+    global: BudgetBucket,
     health: ApiHealth,
     paused_until: u64,
     server: Server,
@@ -553,7 +553,7 @@ impl<'a> Simulation<'a> {
         let Some(Flight { zone, target_ids, rows, .. }) = self.flights[flight].take() else { return };
         self.in_flight -= 1;
         let outcome =
-            if is_accepted { EntryOutcome::Accepted } else { EntryOutcome::Failed("no answer".to_owned()) };
+            if is_accepted { TargetOutcome::Accepted } else { TargetOutcome::Failed("no answer".to_owned()) };
         let now = self.now;
         let account = &mut self.accounts[self.zones[zone].account];
         if is_accepted {

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cfcache_model::text::is_invisible;
 use cfcache_queue::intake::read_message;
-use cfcache_queue::intake::sources::Sources;
+use cfcache_queue::intake::sources::IntakeSources;
 use cfcache_queue::{NewRequest, Subject};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
@@ -25,8 +25,8 @@ const NOW: u64 = 1_700_000_000;
 type Read = Result<Vec<NewRequest>, (StatusCode, String)>;
 
 /// Without sources, and with one source that signs and has the same permissions.
-fn sources() -> &'static [Sources; 2] {
-    static SOURCES: OnceLock<[Sources; 2]> = OnceLock::new();
+fn sources() -> &'static [IntakeSources; 2] {
+    static SOURCES: OnceLock<[IntakeSources; 2]> = OnceLock::new();
     SOURCES.get_or_init(|| {
         let secret = std::env::temp_dir().join(format!("cfcache-queue-fuzz-{}", std::process::id()));
         std::fs::write(&secret, format!("whsec_{}", BASE64_STANDARD.encode(KEY))).unwrap();
@@ -36,9 +36,9 @@ fn sources() -> &'static [Sources; 2] {
             "zones": ["*"],
             "kinds": ["urls", "tags", "hosts", "prefixes"],
         }});
-        let signed = Sources::open(&serde_json::from_value(settings).unwrap()).unwrap();
+        let signed = IntakeSources::open(&serde_json::from_value(settings).unwrap()).unwrap();
         std::fs::remove_file(secret).unwrap();
-        [Sources::local().unwrap(), signed]
+        [IntakeSources::local().unwrap(), signed]
     })
 }
 
@@ -58,7 +58,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let [local, signed] = sources();
     let now = UNIX_EPOCH + Duration::from_secs(NOW);
-    let read = |sources: &Sources, connected, headers: &HeaderMap, now: SystemTime| {
+    let read = |sources: &IntakeSources, connected, headers: &HeaderMap, now: SystemTime| {
         let read = read_message(sources, connected, headers, query, body, now);
         check(&read);
         read

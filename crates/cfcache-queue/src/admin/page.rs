@@ -9,7 +9,7 @@ use cfcache_model::text::clip;
 use ring::digest;
 
 use crate::admin::view::{View, time};
-use crate::store::Status;
+use crate::store::QueueStatus;
 
 /// The page up to its content. `SCRIPT` and `STYLE` are replaced by the constants below.
 const HEAD: &str = include_str!("page.html");
@@ -61,7 +61,7 @@ fn content(page: &mut String, view: &View) -> fmt::Result {
     }
 }
 
-fn queue(page: &mut String, status: &Status) -> fmt::Result {
+fn queue(page: &mut String, status: &QueueStatus) -> fmt::Result {
     let waiting = status.waiting();
     writeln!(page, "<h2>Queue</h2>\n<table id=\"queue\">")?;
     writeln!(page, "<tr><th>Kind<th class=\"n\">Waiting<th class=\"n\">Oldest")?;
@@ -88,7 +88,7 @@ fn queue(page: &mut String, status: &Status) -> fmt::Result {
     Ok(())
 }
 
-fn budgets(page: &mut String, status: &Status) -> fmt::Result {
+fn budgets(page: &mut String, status: &QueueStatus) -> fmt::Result {
     writeln!(page, "<h2>Budgets</h2>")?;
     if status.budgets.is_empty() {
         return writeln!(page, "<p class=\"small\">Nothing has been sent yet.</p>");
@@ -136,7 +136,7 @@ fn purges(page: &mut String, view: &View) -> fmt::Result {
     writeln!(page, "</table>")
 }
 
-fn dead(page: &mut String, status: &Status) -> fmt::Result {
+fn dead(page: &mut String, status: &QueueStatus) -> fmt::Result {
     writeln!(page, "<h2>Dead letters</h2>")?;
     if status.dead_count == 0 {
         return writeln!(page, "<p class=\"small\">None.</p>");
@@ -207,18 +207,18 @@ mod tests {
     use cfcache_model::endpoint::Action;
 
     use super::*;
-    use crate::metrics::PurgeRecord;
+    use crate::metrics::EndedRequest;
     use crate::store::{BudgetStatus, DeadRequest, KindStatus};
 
     const EVIL: &str = "<img/src=x onerror=alert(1)>&\"'\u{202e}\n";
 
-    fn view(store: Result<Status, String>) -> View {
+    fn view(store: Result<QueueStatus, String>) -> View {
         View {
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             place: EVIL.to_owned(),
             not_ready: vec![EVIL.to_owned()],
             store: store.map(Arc::new),
-            purges: vec![PurgeRecord {
+            purges: vec![EndedRequest {
                 at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_599),
                 zone: EVIL.to_owned(),
                 kind: "files",
@@ -229,8 +229,8 @@ mod tests {
         }
     }
 
-    fn status() -> Status {
-        let mut status = Status { dead_count: 1200, dead_tuples: Some(5), ..Status::default() };
+    fn status() -> QueueStatus {
+        let mut status = QueueStatus { dead_count: 1200, dead_tuples: Some(5), ..QueueStatus::default() };
         status.oldest_transaction = Some(Duration::from_secs(7));
         status.kinds.push(KindStatus {
             kind: EVIL.to_owned(),

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cfcache_model::date::rfc_3339;
 use serde_json::{Value, json};
 
-use crate::metrics::PurgeRecord;
-use crate::store::{Status, millis};
+use crate::metrics::EndedRequest;
+use crate::store::{QueueStatus, millis};
 
 /// The content of the status page.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub(super) struct View {
     /// Why this process is not ready; empty if it is ready.
     pub(super) not_ready: Vec<String>,
     /// The status of the store, or why it is not available.
-    pub(super) store: Result<Arc<Status>, String>,
+    pub(super) store: Result<Arc<QueueStatus>, String>,
     /// The last purges, newest first.
-    pub(super) purges: Vec<PurgeRecord>,
+    pub(super) purges: Vec<EndedRequest>,
 }
 
 impl View {

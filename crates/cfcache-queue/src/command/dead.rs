@@ -6,7 +6,7 @@ use cfcache_app::failure::Failure;
 use cfcache_model::endpoint::Action;
 use cfcache_queue::{DeadRequest, DeadSelection, Store};
 
-use crate::args::{DeadCommand, Selection};
+use crate::args::{DeadArgs, DeadCommand};
 use crate::command::store_failure;
 use crate::console::{Terminal, readable};
 
@@ -63,7 +63,7 @@ async fn list(store: &dyn Store, limit: usize, is_json: bool, terminal: &Termina
 }
 
 /// Returns the selection, and how many dead letters it should match if that is known.
-fn selected(selection: Selection) -> (DeadSelection, Option<u64>) {
+fn selected(selection: DeadArgs) -> (DeadSelection, Option<u64>) {
     if selection.all {
         return (DeadSelection::All, None);
     }

@@ -7,7 +7,7 @@ use cfcache_app::failure::Failure;
 use cfcache_queue::{PostgresStore, PostgresUrl, SqliteStore, move_queue};
 use tokio::runtime::Runtime;
 
-use crate::command::{COMMAND_CONNECTIONS, DATABASE_URL, Place, store_failure};
+use crate::command::{COMMAND_CONNECTIONS, DATABASE_URL, QueuePlace, store_failure};
 use crate::console::Terminal;
 
 /// The variable from which PostgreSQL's own programs read the password.
@@ -15,13 +15,13 @@ const PASSWORD: &str = "PGPASSWORD";
 
 pub(super) fn run(
     to: Option<&str>,
-    from: &Place,
+    from: &QueuePlace,
     environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let to = PostgresStore::new(target(to, environment)?, COMMAND_CONNECTIONS);
-    let Place::Directory(directory) = from else {
+    let QueuePlace::Directory(directory) = from else {
         return Err(Failure::usage("the queue is already in PostgreSQL"));
     };
     if !directory.is_dir() {

@@ -17,12 +17,12 @@ use cfcache_queue::{MAX_AGE, NewRequest, Subject};
 use tokio::runtime::Runtime;
 
 use crate::args::{PushArgs, PushCommon};
-use crate::command::{COMMAND_CONNECTIONS, Place, store_failure};
+use crate::command::{COMMAND_CONNECTIONS, QueuePlace, store_failure};
 use crate::console::Terminal;
 
 pub(super) fn run(
     args: PushArgs,
-    place: &Place,
+    place: &QueuePlace,
     environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,

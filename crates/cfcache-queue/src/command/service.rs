@@ -15,7 +15,7 @@ use cfcache_queue::admin::Admin;
 use cfcache_queue::config::ConfigFile;
 use cfcache_queue::health::Health;
 use cfcache_queue::intake::Intake;
-use cfcache_queue::intake::sources::Sources;
+use cfcache_queue::intake::sources::IntakeSources;
 use cfcache_queue::metrics::Metrics;
 use cfcache_queue::server::Listener;
 use cfcache_queue::{IDLE_TIMEOUT, Store, Worker};
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::args::{ConfigArgs, IntakeArgs, WorkerArgs};
-use crate::command::{Place, accounts, interrupts, seconds};
+use crate::command::{QueuePlace, accounts, interrupts, seconds};
 use crate::console::Terminal;
 
 /// The environment variable with the address of the intake.
@@ -39,13 +39,13 @@ const STOP_NOTICE: Duration = Duration::from_secs(5);
 const EXTRA_CONNECTIONS: usize = 8;
 
 /// The parts that run in this process.
-pub(super) struct Parts {
+pub(super) struct ServiceParts {
     intake: Option<Option<SocketAddr>>,
     worker: Option<WorkerArgs>,
     admin_listen: Option<SocketAddr>,
 }
 
-impl Parts {
+impl ServiceParts {
     pub(super) fn serve(intake: IntakeArgs, worker: WorkerArgs) -> Self {
         Self { intake: Some(intake.listen), worker: Some(worker), admin_listen: Some(intake.admin_listen) }
     }
@@ -60,9 +60,9 @@ impl Parts {
 }
 
 pub(super) fn run(
-    parts: Parts,
+    parts: ServiceParts,
     config: ConfigArgs,
-    place: &Place,
+    place: &QueuePlace,
     environment: &EnvVars,
     runtime: &Runtime,
     terminal: &Terminal,
@@ -86,9 +86,9 @@ pub(super) fn run(
 }
 
 async fn serve(
-    parts: Parts,
+    parts: ServiceParts,
     (file, path): (ConfigFile, Option<&Path>),
-    (place, store): (&Place, Arc<dyn Store>),
+    (place, store): (&QueuePlace, Arc<dyn Store>),
     interrupts: &Interrupts,
     environment: &EnvVars,
     terminal: &Terminal,
@@ -103,7 +103,11 @@ async fn serve(
         opened = Some(accounts::open(args, &file, path, environment, terminal).await?);
     }
     if let Some(address) = parts.intake {
-        let sources = if file.sources.is_empty() { Sources::local()? } else { Sources::open(&file.sources)? };
+        let sources = if file.sources.is_empty() {
+            IntakeSources::local()?
+        } else {
+            IntakeSources::open(&file.sources)?
+        };
         let intake = Arc::new(Intake::new(sources, Arc::clone(&store), Arc::clone(&metrics)));
         let listeners = intake.listen(listen_address(address, environment)?).await?;
         if let Some(address) = listeners.address() {

@@ -26,7 +26,7 @@ pub const MAX_BLOCK: Duration = Duration::from_secs(60 * 60);
 /// - A taken token is never returned. If a worker crashes, the account stays slightly below its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "stores keep it as a row")]
-pub struct Bucket {
+pub struct BudgetBucket {
     /// The time until the next token, in microseconds; at least 1.
     pub interval_us: u64,
     /// The maximum number of tokens; at least 1.
@@ -37,7 +37,7 @@ pub struct Bucket {
     pub blocked_until: u64,
 }
 
-impl Bucket {
+impl BudgetBucket {
     /// Creates a full bucket.
     #[must_use]
     pub const fn new(interval_us: u64, burst: u32) -> Self {
@@ -133,8 +133,8 @@ impl Bucket {
 ///
 /// `share`, from 0 to 1, is the part that the queue may use; the rest is left to other tools on the account.
 #[must_use]
-pub fn flexible_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
-    Bucket::from_rate(limits.flexible_requests, limits.flexible_burst, share)
+pub fn flexible_bucket(limits: &PurgeLimits, share: f64) -> BudgetBucket {
+    BudgetBucket::from_rate(limits.flexible_requests, limits.flexible_burst, share)
 }
 
 /// Returns the bucket of an account and plan for URLs.
@@ -142,8 +142,8 @@ pub fn flexible_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
 /// The published number is a moving average without a burst. Allowing the tokens of one second at once is a choice, the
 /// same as in the client's limiter.
 #[must_use]
-pub fn url_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
-    Bucket::from_rate(limits.urls, limits.urls.count, share)
+pub fn url_bucket(limits: &PurgeLimits, share: f64) -> BudgetBucket {
+    BudgetBucket::from_rate(limits.urls, limits.urls.count, share)
 }
 
 /// Returns the bucket of an account for requests that count against the API's global quota ([`GLOBAL`]).
@@ -151,7 +151,7 @@ pub fn url_bucket(limits: &PurgeLimits, share: f64) -> Bucket {
 /// A choice, as in the client's limiter: other calls and purges of tags, hosts, prefixes and everything count; purges
 /// of single files do not.
 #[must_use]
-pub fn global_bucket(share: f64) -> Bucket {
+pub fn global_bucket(share: f64) -> BudgetBucket {
     let burst = GLOBAL.count * GLOBAL_BURST_PERCENT / 100;
-    Bucket::from_rate(Rate { count: GLOBAL.count - burst, per: GLOBAL.per }, burst, share)
+    BudgetBucket::from_rate(Rate { count: GLOBAL.count - burst, per: GLOBAL.per }, burst, share)
 }

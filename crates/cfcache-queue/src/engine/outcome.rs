@@ -8,7 +8,7 @@ use crate::store::{DeadReason, Settlement};
 /// The outcome of one entry of an API request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the worker makes it")]
-pub enum EntryOutcome {
+pub enum TargetOutcome {
     /// The API accepted it.
     Accepted,
     /// The API refused this entry, which was sent by itself.
@@ -20,7 +20,7 @@ pub enum EntryOutcome {
     Failed(String),
 }
 
-impl EntryOutcome {
+impl TargetOutcome {
     /// Returns the outcome of each entry of an API request that failed with `error` and had this many `entries`.
     ///
     /// A refusal of several entries does not say which entry is at fault, unless the client found out by sending them
@@ -45,14 +45,14 @@ impl EntryOutcome {
 /// - This function never gives up a request because of its attempts. Requests for one target may have been stored at
 ///   different times, so the store checks each against [`MAX_ATTEMPTS`](crate::engine::MAX_ATTEMPTS).
 #[must_use]
-pub fn settle(outcome: &EntryOutcome, attempts: u32, is_down: bool, random: u64) -> Settlement {
+pub fn settle(outcome: &TargetOutcome, attempts: u32, is_down: bool, random: u64) -> Settlement {
     match outcome {
-        EntryOutcome::Accepted => Settlement::Accepted,
-        EntryOutcome::Refused(error) => {
+        TargetOutcome::Accepted => Settlement::Accepted,
+        TargetOutcome::Refused(error) => {
             Settlement::Dead { reason: DeadReason::Refused, error: error.clone() }
         }
-        EntryOutcome::NotSent => Settlement::Untouched,
-        EntryOutcome::Failed(error) => {
+        TargetOutcome::NotSent => Settlement::Untouched,
+        TargetOutcome::Failed(error) => {
             Settlement::TryAgain { after: backoff(attempts, random), error: error.clone(), counts: !is_down }
         }
     }

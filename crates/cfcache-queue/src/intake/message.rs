@@ -21,7 +21,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::value::RawValue;
 
-use crate::intake::message::json::{Elements, Pairs};
+use crate::intake::message::json::{Elements, ObjectPairs};
 use crate::intake::message::query::Query;
 use crate::intake::sources::{self, Source};
 use crate::request::{NewRequest, Subject};
@@ -104,22 +104,22 @@ pub(crate) fn read(
     body: &[u8],
     source: &Source,
 ) -> Result<Message, MessageError> {
-    let format = Format::find(headers)?;
-    let mut reader = Reader {
+    let format = MessageFormat::find(headers)?;
+    let mut reader = MessageReader {
         source,
         requests: Vec::new(),
         warnings: Problems::default(),
         problems: Problems::default(),
         items: 0,
     };
-    let query = Query::read(query, format == Format::Lines, &mut reader.problems);
+    let query = Query::read(query, format == MessageFormat::Lines, &mut reader.problems);
     match core::str::from_utf8(body) {
         Ok(body) => reader.body(format, headers, query, body.strip_prefix('\u{feff}').unwrap_or(body))?,
         Err(error) => {
             reader.problems.add("", format!("the body is not UTF-8 (byte {})", error.valid_up_to() + 1));
         }
     }
-    let Reader { requests, warnings, problems, .. } = reader;
+    let MessageReader { requests, warnings, problems, .. } = reader;
     if problems.total > 0 {
         Err(MessageError::Problems(problems))
     } else {
@@ -134,7 +134,7 @@ pub(super) fn source(query: Option<&str>) -> Option<String> {
 
 /// The supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum MessageFormat {
     /// A CloudEvent as a JSON object.
     Structured,
     /// CloudEvents in a JSON array.
@@ -147,7 +147,7 @@ enum Format {
     Lines,
 }
 
-impl Format {
+impl MessageFormat {
     const SUPPORTED: &'static str = "`application/json`, `application/x-ndjson`, `application/cloudevents+json` or \
          `application/cloudevents-batch+json`";
 
@@ -198,7 +198,7 @@ struct Context {
     event: Option<String>,
 }
 
-struct Reader<'s> {
+struct MessageReader<'s> {
     source: &'s Source,
     requests: Vec<NewRequest>,
     warnings: Problems,
@@ -253,36 +253,36 @@ impl fmt::Display for Location<'_> {
     }
 }
 
-impl Reader<'_> {
+impl MessageReader<'_> {
     fn body(
         &mut self,
-        format: Format,
+        format: MessageFormat,
         headers: &HeaderMap,
         query: Query,
         body: &str,
     ) -> Result<(), MessageError> {
         let before = self.problems.total;
         match format {
-            Format::Structured => {
+            MessageFormat::Structured => {
                 if let Some(event) = self.json(Location::BODY, body) {
                     self.event(Location::BODY, event)?;
                 }
             }
-            Format::Batch => {
+            MessageFormat::Batch => {
                 let Some(events) = self.elements(Location::BODY, body)? else { return Ok(()) };
                 for (index, event) in events.into_iter().enumerate() {
                     self.event(Location::BODY.element(index), event)?;
                 }
             }
-            Format::Binary => {
+            MessageFormat::Binary => {
                 let context = self.binary_head(headers);
                 self.data(Location::BODY, body, context)?;
             }
-            Format::Plain => {
+            MessageFormat::Plain => {
                 let context = self.context(None, None);
                 self.data(Location::BODY, body, context)?;
             }
-            Format::Lines => self.lines(query, body)?,
+            MessageFormat::Lines => self.lines(query, body)?,
         }
         if self.requests.is_empty() && self.problems.total == before {
             self.problems.add("", "it contains no items");
@@ -334,7 +334,7 @@ impl Reader<'_> {
     /// Parses an object, and reports duplicate fields.
     fn fields<'j>(&mut self, place: Location<'_>, text: &'j str) -> Option<Vec<(String, &'j RawValue)>> {
         let pairs = match serde_json::from_str(text) {
-            Ok(Pairs(pairs)) => pairs,
+            Ok(ObjectPairs(pairs)) => pairs,
             Err(error) if error.is_data() => {
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
@@ -732,7 +732,7 @@ fn is_field(name: &str) -> bool {
 
 /// Returns whether a line is a file with headers, and not an object with lists.
 fn has_url(line: &str) -> bool {
-    let is_url = |pairs: Pairs<'_>| pairs.0.iter().any(|(name, _)| name == "url");
+    let is_url = |pairs: ObjectPairs<'_>| pairs.0.iter().any(|(name, _)| name == "url");
     serde_json::from_str(line).is_ok_and(is_url)
 }
 

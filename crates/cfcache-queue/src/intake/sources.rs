@@ -79,7 +79,7 @@ pub enum Auth {
 
 /// All sources, with their secrets.
 #[derive(Debug)]
-pub struct Sources {
+pub struct IntakeSources {
     sources: Vec<Source>,
     /// A random key. Fixed secrets are compared by their hashes under this key, so that timing reveals nothing about
     /// them.
@@ -151,7 +151,7 @@ impl Unauthorized {
     }
 }
 
-impl Sources {
+impl IntakeSources {
     /// Reads the secrets of all sources, and checks their settings.
     ///
     /// # Errors
@@ -583,9 +583,9 @@ mod tests {
             Self(folder)
         }
 
-        fn open(&self, toml: &str) -> Result<Sources, Failure> {
+        fn open(&self, toml: &str) -> Result<IntakeSources, Failure> {
             let toml = toml.replace("FOLDER", self.0.to_str().unwrap());
-            Sources::open(&toml::from_str(&toml).unwrap())
+            IntakeSources::open(&toml::from_str(&toml).unwrap())
         }
     }
 
@@ -603,7 +603,12 @@ mod tests {
     }
 
     /// Returns the name of the source, or the reason why there is none.
-    fn sender(sources: &Sources, pairs: &[(&'static str, &str)], name: Option<&str>, body: &[u8]) -> String {
+    fn sender(
+        sources: &IntakeSources,
+        pairs: &[(&'static str, &str)],
+        name: Option<&str>,
+        body: &[u8],
+    ) -> String {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
         let sender = sources.sender(&headers(pairs), name, now);
         let source = sender.and_then(|sender| sender.verify(body).map_err(Unauthorized::from));

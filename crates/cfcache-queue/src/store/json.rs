@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::metrics::KINDS;
-use crate::store::{DeadRequest, KindStatus, Status, action_word};
+use crate::store::{DeadRequest, KindStatus, QueueStatus, action_word};
 
-impl Status {
+impl QueueStatus {
     /// Returns the JSON for programs. Times are in milliseconds.
     #[must_use]
     pub fn to_json(&self) -> Value {

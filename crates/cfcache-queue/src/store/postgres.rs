@@ -23,14 +23,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use crate::engine::{MAX_ATTEMPTS, MAX_BLOCK, host_of, identity};
-use crate::request::{NewRequest, Request, Subject};
-use crate::store::postgres::connection::{Connection, Pool};
-pub use crate::store::postgres::connection::{InvalidUrl, PostgresUrl};
+use crate::request::{NewRequest, QueuedRequest, Subject};
+pub use crate::store::postgres::connection::{InvalidPostgresUrl, PostgresUrl};
+use crate::store::postgres::connection::{PostgresConnection, PostgresPool};
 use crate::store::postgres::insert::Inserts;
 use crate::store::postgres::migration::WrongSchema;
 use crate::store::{
-    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, KindStatus,
-    NewDeadLetters, Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_word, parse_action,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, KindStatus, NewDeadLetters,
+    QueueStatus, RequestGroup, Settlement, Store, StoreError, StoreFuture, Tokens, action_word, parse_action,
 };
 
 /// The time without [`Claim::keep`] after which the server takes a claim back.
@@ -61,7 +61,7 @@ const MAKE_DUE: &str = "SET LOCAL synchronous_commit = off; \
 
 /// The queue in PostgreSQL.
 pub struct PostgresStore {
-    pool: Arc<Pool>,
+    pool: Arc<PostgresPool>,
     inserts: Inserts,
     idle_timeout: Duration,
     bound: Mutex<Bound>,
@@ -89,7 +89,7 @@ impl PostgresStore {
     /// Creates a store on that database with at most this many connections, and at least two. Does not connect yet.
     #[must_use]
     pub fn new(url: PostgresUrl, max_connections: usize) -> Self {
-        let pool = Arc::new(Pool::new(url, max_connections.max(2)));
+        let pool = Arc::new(PostgresPool::new(url, max_connections.max(2)));
         let inserts = Inserts::new(Arc::clone(&pool));
         Self { pool, inserts, idle_timeout: IDLE_TIMEOUT, bound: Mutex::default() }
     }
@@ -144,7 +144,7 @@ impl PostgresStore {
     }
 
     /// Returns the lowest id to search, and updates it if it is old.
-    async fn lowest_id(&self, connection: &Connection) -> Result<i64, tokio_postgres::Error> {
+    async fn lowest_id(&self, connection: &PostgresConnection) -> Result<i64, tokio_postgres::Error> {
         {
             let mut bound = self.bound();
             if bound.read_at.is_some_and(|at| at.elapsed() < RESCAN_INTERVAL) {
@@ -170,7 +170,7 @@ impl PostgresStore {
         Ok(bound.current)
     }
 
-    async fn read_groups(&self) -> Result<Vec<Group>, StoreError> {
+    async fn read_groups(&self) -> Result<Vec<RequestGroup>, StoreError> {
         const DOING: &str = "cannot search for requests that are ready";
         // Each step uses the index of due requests to go to the next group, so a group of a million requests costs one
         // step.
@@ -196,7 +196,11 @@ impl PostgresStore {
         rows.iter().map(|row| group(row).map_err(|error| failed(DOING, &error))).collect()
     }
 
-    async fn claim_group(&self, group: &Group, limit: usize) -> Result<Option<Box<dyn Claim>>, StoreError> {
+    async fn claim_group(
+        &self,
+        group: &RequestGroup,
+        limit: usize,
+    ) -> Result<Option<Box<dyn Claim>>, StoreError> {
         const DOING: &str = "cannot claim requests";
         let connection = self.pool.get(DOING).await?;
         let lowest = self.lowest_id(&connection).await.map_err(|error| failed(DOING, &error))?;
@@ -261,10 +265,10 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn read_status(&self) -> Result<Status, StoreError> {
+    async fn read_status(&self) -> Result<QueueStatus, StoreError> {
         const DOING: &str = "cannot read the queue's status";
         let connection = self.pool.get(DOING).await?;
-        let mut status = Status::default();
+        let mut status = QueueStatus::default();
         let sql = "SELECT kind, count(*), \
                    (greatest(extract(epoch FROM clock_timestamp() - min(requested_at)), 0) * 1000000)::bigint \
                    FROM cfcache.request GROUP BY kind ORDER BY kind";
@@ -357,11 +361,11 @@ impl Store for PostgresStore {
         Box::pin(self.inserts.insert(requests))
     }
 
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>> {
         Box::pin(self.read_groups())
     }
 
-    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+    fn claim<'a>(&'a self, group: &'a RequestGroup, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         Box::pin(self.claim_group(group, limit))
     }
 
@@ -373,7 +377,7 @@ impl Store for PostgresStore {
         Box::pin(self.block(names, duration))
     }
 
-    fn status(&self) -> StoreFuture<'_, Status> {
+    fn status(&self) -> StoreFuture<'_, QueueStatus> {
         Box::pin(self.read_status())
     }
 
@@ -407,7 +411,7 @@ impl Store for PostgresStore {
 
 /// A claim: rows that are locked by an open transaction.
 struct PostgresClaim {
-    connection: Connection,
+    connection: PostgresConnection,
     requests: Vec<ClaimedTarget>,
     /// The rows of each target: the first, others for the same target, and covered ones.
     ids: Vec<RowIds>,
@@ -435,7 +439,12 @@ const SETTLING: &str = "cannot settle claimed requests";
 
 impl PostgresClaim {
     /// Locks the first rows of the group until there are `limit` different targets.
-    async fn take_targets(&mut self, group: &Group, limit: usize, lowest: i64) -> Result<(), StoreError> {
+    async fn take_targets(
+        &mut self,
+        group: &RequestGroup,
+        limit: usize,
+        lowest: i64,
+    ) -> Result<(), StoreError> {
         const SQL: &str = "
             SELECT id, key, place, priority, source, event, attempts,
               (greatest(extract(epoch FROM clock_timestamp() - requested_at), 0) * 1000000)::bigint,
@@ -514,7 +523,7 @@ impl PostgresClaim {
                             event: get(row, 5, CLAIMING)?,
                         };
                         let age = Duration::from_micros(get::<i64>(row, 7, CLAIMING)?.unsigned_abs());
-                        let request = Request::new(id, request, age, attempts, is_expired);
+                        let request = QueuedRequest::new(id, request, age, attempts, is_expired);
                         self.requests.push(ClaimedTarget::new(request));
                         let (same, covered, place) = (vec![id], Vec::new(), get(row, 2, CLAIMING)?);
                         self.ids.push(RowIds { same, covered, place });
@@ -531,7 +540,7 @@ impl PostgresClaim {
 
     /// Locks the other rows for the same targets, at most a million. Only their ids are kept. Rows above the limit are
     /// sent separately.
-    async fn take_same(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
+    async fn take_same(&mut self, group: &RequestGroup, lowest: i64) -> Result<(), StoreError> {
         // Only the condition on `place` can use an index in this form of the statement. With outdated statistics the
         // planner might otherwise choose a plan that reads the whole group for each target.
         const SQL: &str = "
@@ -583,7 +592,7 @@ impl PostgresClaim {
 
     /// Locks the rows that the claimed requests cover, at most a million. Only their ids are kept, because each is in
     /// memory until the claim is settled. Rows above the limit are sent separately.
-    async fn take_covered(&mut self, group: &Group, lowest: i64) -> Result<(), StoreError> {
+    async fn take_covered(&mut self, group: &RequestGroup, lowest: i64) -> Result<(), StoreError> {
         // The rows that everything covers.
         const ALL: &str = "
             SELECT id, 1::bigint FROM cfcache.request
@@ -783,7 +792,7 @@ impl Rows {
     /// current attempt.
     async fn move_to_dead(
         &self,
-        connection: &Connection,
+        connection: &PostgresConnection,
         attempts: u32,
     ) -> Result<Vec<NewDeadLetters>, StoreError> {
         const SQL: &str = "
@@ -842,7 +851,7 @@ struct GroupRow<'a> {
 }
 
 impl<'a> GroupRow<'a> {
-    fn new(group: &'a Group) -> Self {
+    fn new(group: &'a RequestGroup) -> Self {
         Self {
             zone: &group.zone,
             action: action_word(group.action),
@@ -852,10 +861,10 @@ impl<'a> GroupRow<'a> {
     }
 }
 
-fn group(row: &Row) -> Result<Group, tokio_postgres::Error> {
+fn group(row: &Row) -> Result<RequestGroup, tokio_postgres::Error> {
     let (action, environment, kind): (String, String, String) =
         (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(Group {
+    Ok(RequestGroup {
         zone: row.try_get(0)?,
         environment: Some(environment).filter(|environment| !environment.is_empty()),
         action: parse_action(&action),
@@ -864,7 +873,7 @@ fn group(row: &Row) -> Result<Group, tokio_postgres::Error> {
 }
 
 async fn read_dead(
-    connection: &Connection,
+    connection: &PostgresConnection,
     limit: usize,
     doing: &'static str,
 ) -> Result<Vec<DeadRequest>, StoreError> {

@@ -22,14 +22,15 @@ use cfcache_model::target::Kind;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, params_from_iter};
 
-use crate::engine::{Bucket, MAX_ATTEMPTS, covers, host_of, identity};
-use crate::request::{NewRequest, Request, Subject};
+use crate::engine::{BudgetBucket, MAX_ATTEMPTS, covers, host_of, identity};
+use crate::request::{NewRequest, QueuedRequest, Subject};
 use crate::store::sqlite::open::{Directory, OpenError};
 use crate::store::sqlite::thread::{ConnectionThread, Jobs};
 use crate::store::transfer::Table;
 use crate::store::{
-    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, Group, KindStatus, MAX_AGE,
-    NewDeadLetters, Settlement, Status, Store, StoreError, StoreFuture, Tokens, action_word, parse_action,
+    BudgetStatus, Claim, ClaimedTarget, DeadReason, DeadRequest, DeadSelection, KindStatus, MAX_AGE,
+    NewDeadLetters, QueueStatus, RequestGroup, Settlement, Store, StoreError, StoreFuture, Tokens,
+    action_word, parse_action,
 };
 
 /// The maximum number of rows for the same target, and of rows that it covers. Rows above the limit are sent
@@ -243,7 +244,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>> {
         const DOING: &str = "cannot search for requests that are ready";
         Box::pin(async {
             let is_any_delayed = self.read(DOING, |connection, now| {
@@ -257,7 +258,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+    fn claim<'a>(&'a self, group: &'a RequestGroup, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         let jobs = self.writer.jobs().clone();
         let clock = Arc::clone(&self.clock);
         let number = self.last_claim.fetch_add(1, Ordering::Relaxed) + 1;
@@ -296,7 +297,7 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn status(&self) -> StoreFuture<'_, Status> {
+    fn status(&self) -> StoreFuture<'_, QueueStatus> {
         Box::pin(self.read("cannot read the queue's status", read_status))
     }
 
@@ -470,7 +471,7 @@ const NEXT_GROUP: [&str; 4] = [
      WHERE zone > ?1 AND not_before <= requested_at ORDER BY zone, environment, action, kind LIMIT 1",
 ];
 
-fn ready_groups(connection: &Connection) -> rusqlite::Result<Vec<Group>> {
+fn ready_groups(connection: &Connection) -> rusqlite::Result<Vec<RequestGroup>> {
     let mut groups = Vec::new();
     let mut last = [String::new(), String::new(), String::new(), String::new()];
     loop {
@@ -493,7 +494,7 @@ fn ready_groups(connection: &Connection) -> rusqlite::Result<Vec<Group>> {
     }
 }
 
-fn read_group(row: &Row<'_>) -> rusqlite::Result<Group> {
+fn read_group(row: &Row<'_>) -> rusqlite::Result<RequestGroup> {
     let action = read_keyword(row, 2, |word| {
         [Action::Purge, Action::Invalidate].into_iter().find(|action| action_word(*action) == word)
     })?;
@@ -501,7 +502,7 @@ fn read_group(row: &Row<'_>) -> rusqlite::Result<Group> {
     let kind = read_keyword(row, 3, |word| kinds().find(|kind| kind_name(*kind) == word))?;
     let environment: String = row.get(1)?;
     let environment = Some(environment).filter(|environment| !environment.is_empty());
-    Ok(Group { zone: row.get(0)?, environment, action, kind })
+    Ok(RequestGroup { zone: row.get(0)?, environment, action, kind })
 }
 
 /// The parameters of a claim.
@@ -509,7 +510,7 @@ struct Claiming<'a> {
     connection: &'a Connection,
     now: i64,
     claim: i64,
-    group: &'a Group,
+    group: &'a RequestGroup,
 }
 
 impl Claiming<'_> {
@@ -579,7 +580,7 @@ impl Claiming<'_> {
                         event: row.get(4)?,
                     };
                     let age = duration(self.now.saturating_sub(row.get(6)?));
-                    let request = Request::new(id, request, age, row.get(5)?, is_expired);
+                    let request = QueuedRequest::new(id, request, age, row.get(5)?, is_expired);
                     claimed.push(ClaimedTarget::new(request));
                     *place.insert(claimed.len() - 1)
                 }
@@ -861,14 +862,14 @@ fn move_to_dead(
     Ok(())
 }
 
-fn read_bucket(connection: &Connection, name: &str) -> rusqlite::Result<Option<Bucket>> {
+fn read_bucket(connection: &Connection, name: &str) -> rusqlite::Result<Option<BudgetBucket>> {
     let sql = "SELECT interval_us, burst, tat, blocked_until FROM budget WHERE name = ?1";
     connection.prepare_cached(sql)?.query_row([name], |row| bucket(row, 0)).optional()
 }
 
-fn bucket(row: &Row<'_>, first: usize) -> rusqlite::Result<Bucket> {
+fn bucket(row: &Row<'_>, first: usize) -> rusqlite::Result<BudgetBucket> {
     let number = |column| row.get::<_, i64>(first + column).map(i64::unsigned_abs);
-    Ok(Bucket {
+    Ok(BudgetBucket {
         interval_us: number(0)?.max(1),
         burst: u32::try_from(number(1)?).unwrap_or(u32::MAX).max(1),
         tat: number(2)?,
@@ -876,7 +877,7 @@ fn bucket(row: &Row<'_>, first: usize) -> rusqlite::Result<Bucket> {
     })
 }
 
-fn write_bucket(connection: &Connection, name: &str, bucket: &Bucket) -> rusqlite::Result<()> {
+fn write_bucket(connection: &Connection, name: &str, bucket: &BudgetBucket) -> rusqlite::Result<()> {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let sql = "INSERT OR REPLACE INTO budget (name, interval_us, burst, tat, blocked_until) VALUES (?1, ?2, ?3, ?4, ?5)";
     connection.prepare_cached(sql)?.execute(params![
@@ -891,11 +892,11 @@ fn write_bucket(connection: &Connection, name: &str, bucket: &Bucket) -> rusqlit
 
 fn take_tokens(connection: &Connection, now: i64, tokens: &[Tokens]) -> rusqlite::Result<Duration> {
     let now = now.unsigned_abs();
-    let mut taken: Vec<(&str, Bucket)> = Vec::new();
+    let mut taken: Vec<(&str, BudgetBucket)> = Vec::new();
     let mut ready = now;
     for tokens in tokens {
         let interval = u64::try_from(tokens.interval.as_micros()).unwrap_or(u64::MAX);
-        let wanted = Bucket::new(interval, tokens.burst);
+        let wanted = BudgetBucket::new(interval, tokens.burst);
         // The same budget may be named twice, so the second taking continues from the first.
         let before = taken.iter().rev().find(|(name, _)| *name == tokens.budget).map(|(_, bucket)| *bucket);
         let before = match before {
@@ -920,7 +921,7 @@ fn take_tokens(connection: &Connection, now: i64, tokens: &[Tokens]) -> rusqlite
     Ok(Duration::ZERO)
 }
 
-fn read_status(connection: &Connection, now: i64) -> rusqlite::Result<Status> {
+fn read_status(connection: &Connection, now: i64) -> rusqlite::Result<QueueStatus> {
     let sql = "SELECT kind, count(*), min(requested_at) FROM request GROUP BY kind ORDER BY kind";
     let mut select = connection.prepare_cached(sql)?;
     let kinds = select.query_map([], |row| {
@@ -936,13 +937,13 @@ fn read_status(connection: &Connection, now: i64) -> rusqlite::Result<Status> {
     let budgets = select.query_map([], |row| {
         let bucket = bucket(row, 1)?;
         let blocked_for = Duration::from_micros(bucket.blocked_until.saturating_sub(now.unsigned_abs()));
-        let tokens = Bucket { blocked_until: 0, ..bucket }.tokens(now.unsigned_abs());
+        let tokens = BudgetBucket { blocked_until: 0, ..bucket }.tokens(now.unsigned_abs());
         Ok(BudgetStatus { name: row.get(0)?, tokens: f64::from(tokens), blocked_for })
     })?;
     let budgets = budgets.collect::<rusqlite::Result<_>>()?;
     let dead_count: i64 = connection.query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?;
     let dead = read_dead(connection, 100)?;
-    Ok(Status { kinds, budgets, dead, dead_count: dead_count.unsigned_abs(), ..Status::default() })
+    Ok(QueueStatus { kinds, budgets, dead, dead_count: dead_count.unsigned_abs(), ..QueueStatus::default() })
 }
 
 fn read_dead(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<DeadRequest>> {

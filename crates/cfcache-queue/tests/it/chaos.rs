@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cfcache_emulator::{Config, Fault, FaultAction};
 use cfcache_queue::{
-    Accounts, Claim, DeadRequest, DeadSelection, Group, NewDeadLetters, NewRequest, Settlement, Status,
-    Store, StoreFuture, Tokens,
+    Accounts, Claim, DeadRequest, DeadSelection, NewDeadLetters, NewRequest, QueueStatus, RequestGroup,
+    Settlement, Store, StoreFuture, Tokens,
 };
 use rustix::process::Signal;
 use tokio::io::copy_bidirectional;
@@ -284,11 +284,11 @@ impl Store for LateStore {
         self.store.insert(requests)
     }
 
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>> {
         self.store.ready_groups()
     }
 
-    fn claim<'a>(&'a self, group: &'a Group, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+    fn claim<'a>(&'a self, group: &'a RequestGroup, limit: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         Box::pin(async move {
             let claim = self.store.claim(group, limit).await?;
             let (may_settle, bug) = (self.may_settle.clone(), self.bug.clone());
@@ -304,7 +304,7 @@ impl Store for LateStore {
         self.store.block_budgets(names, duration)
     }
 
-    fn status(&self) -> StoreFuture<'_, Status> {
+    fn status(&self) -> StoreFuture<'_, QueueStatus> {
         self.store.status()
     }
 

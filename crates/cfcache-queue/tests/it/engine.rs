@@ -6,7 +6,7 @@ use cfcache_model::Plan;
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::{GLOBAL, Rate};
 use cfcache_queue::engine::{
-    ApiHealth, Bucket, EntryOutcome, MAX_ATTEMPTS, MAX_BLOCK, backoff, covers, flexible_bucket,
+    ApiHealth, BudgetBucket, MAX_ATTEMPTS, MAX_BLOCK, TargetOutcome, backoff, covers, flexible_bucket,
     global_bucket, host_of, identity, rank, settle, url_bucket,
 };
 use cfcache_queue::{NewRequest, Settlement, Subject};
@@ -248,7 +248,7 @@ proptest! {
         burst in 1_u32..600,
         takes in prop::collection::vec((0_u64..2_000_000, 1_u32..700), 1..100),
     ) {
-        let mut bucket = Bucket::new(interval_us, burst);
+        let mut bucket = BudgetBucket::new(interval_us, burst);
         let level = u64::from(burst) * interval_us;
         let mut naive = SimpleBucket { interval_us, burst: burst.into(), level, at: 0 };
         let mut now = 0;
@@ -328,7 +328,7 @@ fn never_exceeds_the_global_quota_in_any_window() {
 
 #[test]
 fn a_refusal_blocks_and_empties_the_bucket() {
-    let mut bucket = Bucket::new(1_000, 50);
+    let mut bucket = BudgetBucket::new(1_000, 50);
     assert_eq!(bucket.take(0, 10), Ok(()));
     bucket.refused(5_000, Duration::from_secs(2));
     assert_eq!(bucket.tokens(1_000_000), 0);
@@ -343,11 +343,11 @@ fn a_refusal_blocks_and_empties_the_bucket() {
 
 #[test]
 fn resizing_a_bucket_keeps_used_tokens() {
-    let mut bucket = Bucket::new(1_000, 50);
+    let mut bucket = BudgetBucket::new(1_000, 50);
     assert_eq!(bucket.take(0, 40), Ok(()));
-    bucket.resize(0, &Bucket::new(100, 500));
+    bucket.resize(0, &BudgetBucket::new(100, 500));
     assert_eq!(bucket.tokens(0), 460);
-    bucket.resize(0, &Bucket::new(1_000, 20));
+    bucket.resize(0, &BudgetBucket::new(1_000, 20));
     assert_eq!(bucket.tokens(0), 0);
     assert_eq!(bucket.tokens(1_000), 1);
 }
@@ -366,7 +366,7 @@ fn backoff_doubles_up_to_30_seconds() {
 #[test]
 fn an_outage_gives_up_no_request_and_pauses_the_worker() {
     let mut health = ApiHealth::new();
-    let failed = EntryOutcome::Failed("broken".to_owned());
+    let failed = TargetOutcome::Failed("broken".to_owned());
     health.failed();
     health.failed();
     assert_eq!((health.is_down(), health.pause(0)), (false, Duration::ZERO));
@@ -390,7 +390,7 @@ fn an_outage_gives_up_no_request_and_pauses_the_worker() {
 #[test]
 fn a_bucket_is_not_blocked_for_long_if_the_clock_goes_back() {
     let (year, day) = (365 * 86_400_000_000, 86_400_000_000);
-    let mut bucket = Bucket::new(1_000, 10);
+    let mut bucket = BudgetBucket::new(1_000, 10);
     bucket.take(year, 10).unwrap();
     assert_eq!(bucket.take(day, 1), Err(day + 1_000));
     bucket.refused(year, Duration::MAX);

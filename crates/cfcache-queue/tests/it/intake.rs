@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cfcache_app::log::{LogFormat, Logger};
-use cfcache_queue::intake::sources::Sources;
+use cfcache_queue::intake::sources::IntakeSources;
 use cfcache_queue::intake::{Intake, MAX_BODY_BYTES, PATH};
 use cfcache_queue::metrics::Metrics;
 use cfcache_queue::{SqliteStore, Store};
@@ -49,7 +49,8 @@ impl TestIntake {
         std::fs::write(folder.join("bearer"), BEARER).unwrap();
         let settings: BTreeMap<_, _> =
             toml::from_str(&toml.replace("FOLDER", folder.to_str().unwrap())).unwrap();
-        let sources = if settings.is_empty() { Sources::local() } else { Sources::open(&settings) };
+        let sources =
+            if settings.is_empty() { IntakeSources::local() } else { IntakeSources::open(&settings) };
         let (store, metrics) = (Arc::new(MemoryStore::default()), Arc::new(Metrics::new()));
         let intake = Arc::new(Intake::new(sources.unwrap(), Arc::clone(&store) as _, Arc::clone(&metrics)));
         let listeners = intake.listen(LOOPBACK).await.unwrap();
@@ -396,7 +397,7 @@ async fn refuses_browsers_and_proxies_without_sources() {
 #[tokio::test]
 async fn listens_only_locally_without_sources() {
     let store = Arc::new(MemoryStore::default());
-    let intake = Intake::new(Sources::local().unwrap(), store, Arc::new(Metrics::new()));
+    let intake = Intake::new(IntakeSources::local().unwrap(), store, Arc::new(Metrics::new()));
     let failure = intake.listen("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
     assert!(failure.message.contains("without sources anyone may send"), "{failure:?}");
 }
@@ -430,7 +431,7 @@ async fn a_unix_socket_authenticates_its_source() {
     // A second intake does not replace a socket in use.
     let settings: BTreeMap<_, _> = toml::from_str(&toml).unwrap();
     let second =
-        Intake::new(Sources::open(&settings).unwrap(), Arc::clone(&intake.store) as _, Arc::default());
+        Intake::new(IntakeSources::open(&settings).unwrap(), Arc::clone(&intake.store) as _, Arc::default());
     assert!(second.listen(LOOPBACK).await.is_err());
 
     intake.stop.send_replace(true);
@@ -579,7 +580,7 @@ async fn the_webhook_script_of_the_docs_works() {
 
 /// Listens with a store, without configured sources.
 async fn listen_with(store: Arc<dyn Store>) -> (SocketAddr, watch::Sender<bool>) {
-    let intake = Arc::new(Intake::new(Sources::local().unwrap(), store, Arc::default()));
+    let intake = Arc::new(Intake::new(IntakeSources::local().unwrap(), store, Arc::default()));
     let listeners = intake.listen(LOOPBACK).await.unwrap();
     let address = listeners.address().unwrap();
     let (stop, stopped) = watch::channel(false);

@@ -4,13 +4,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use cfcache_queue::{
-    Claim, DeadRequest, DeadSelection, Group, NewRequest, Status, Store, StoreError, StoreFuture, Tokens,
+    Claim, DeadRequest, DeadSelection, NewRequest, QueueStatus, RequestGroup, Store, StoreError, StoreFuture,
+    Tokens,
 };
 
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     pub(crate) requests: Mutex<Vec<NewRequest>>,
-    pub(crate) status: Mutex<Status>,
+    pub(crate) status: Mutex<QueueStatus>,
     pub(crate) mode: Mutex<Mode>,
     /// The number of calls of `status`.
     pub(crate) asked: Mutex<usize>,
@@ -57,7 +58,7 @@ impl Store for MemoryStore {
         Box::pin(self.work(|| self.requests.lock().unwrap().extend_from_slice(requests)))
     }
 
-    fn status(&self) -> StoreFuture<'_, Status> {
+    fn status(&self) -> StoreFuture<'_, QueueStatus> {
         *self.asked.lock().unwrap() += 1;
         Box::pin(self.work(|| self.status.lock().unwrap().clone()))
     }
@@ -66,11 +67,11 @@ impl Store for MemoryStore {
         Box::pin(self.work(|| ()))
     }
 
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>> {
         Box::pin(async { unused() })
     }
 
-    fn claim<'a>(&'a self, _: &'a Group, _: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+    fn claim<'a>(&'a self, _: &'a RequestGroup, _: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         Box::pin(async { unused() })
     }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cfcache_model::endpoint::Action;
-use cfcache_queue::metrics::{MergeReason, Metrics, PurgeRecord};
-use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus, Status};
+use cfcache_queue::metrics::{EndedRequest, MergeReason, Metrics};
+use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus, QueueStatus};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -22,7 +22,7 @@ fn exposed() -> (BTreeSet<String>, BTreeSet<String>) {
     metrics.rejected("a", "invalid");
     metrics.waited(Duration::ZERO);
     metrics.merged(MergeReason::Same, 1);
-    metrics.purge(PurgeRecord {
+    metrics.purge(EndedRequest {
         at: SystemTime::UNIX_EPOCH,
         zone: "a".to_owned(),
         kind: "files",
@@ -30,7 +30,7 @@ fn exposed() -> (BTreeSet<String>, BTreeSet<String>) {
         outcome: "accepted",
         elapsed: Duration::ZERO,
     });
-    let mut status = Status::default();
+    let mut status = QueueStatus::default();
     status.dead_tuples = Some(0);
     status.oldest_transaction = Some(Duration::ZERO);
     status.budgets.push(BudgetStatus { name: "a".to_owned(), tokens: 0.0, blocked_for: Duration::ZERO });
@@ -126,7 +126,7 @@ fn docs_list_exactly_the_existing_metrics() {
 /// The JSON of `status --json` and `/status.json` equals the example in the docs.
 #[test]
 fn status_json_equals_the_documented_example() {
-    let mut status = Status::default();
+    let mut status = QueueStatus::default();
     for (kind, waiting, oldest) in [("tags", 2, 1200), ("files", 1234, 90_500)] {
         let (kind, oldest) = (kind.to_owned(), Duration::from_millis(oldest));
         status.kinds.push(KindStatus { kind, waiting, oldest });

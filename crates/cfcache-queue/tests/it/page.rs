@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use cfcache_model::endpoint::Action;
-use cfcache_queue::metrics::PurgeRecord;
+use cfcache_queue::metrics::EndedRequest;
 use cfcache_queue::{BudgetStatus, DeadRequest, KindStatus};
 
 use crate::admin::TestAdmin;
@@ -50,7 +50,7 @@ async fn the_status_page_updates_and_does_not_run_its_content() {
         });
         status.dead_count = 1;
     }
-    admin.metrics.purge(PurgeRecord {
+    admin.metrics.purge(EndedRequest {
         at: SystemTime::UNIX_EPOCH,
         zone: EVIL.to_owned(),
         kind: "files",

@@ -8,7 +8,7 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::{Kind, Target};
 use cfcache_queue::engine::MAX_ATTEMPTS;
 use cfcache_queue::{
-    Claim, DeadReason, DeadSelection, Group, NewDeadLetters, NewRequest, PostgresStore, PostgresUrl,
+    Claim, DeadReason, DeadSelection, NewDeadLetters, NewRequest, PostgresStore, PostgresUrl, RequestGroup,
     Settlement, Store, Subject, Tokens,
 };
 
@@ -19,8 +19,8 @@ use crate::support::postgres::{Database, PASSWORD, connect, database, empty_data
 
 const ZONE: &str = "example.com";
 
-fn group(kind: Option<Kind>) -> Group {
-    Group { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind }
+fn group(kind: Option<Kind>) -> RequestGroup {
+    RequestGroup { zone: ZONE.to_owned(), environment: None, action: Action::Purge, kind }
 }
 
 fn request(kind: Kind, key: &str) -> NewRequest {
@@ -665,7 +665,7 @@ async fn a_claim_takes_only_requests_that_the_engine_covers() {
             Subject::Everything => None,
             Subject::Target(target) => Some(target.kind()),
         };
-        let group = Group {
+        let group = RequestGroup {
             zone: lead.zone.clone(),
             environment: lead.environment.clone(),
             action: lead.action,

@@ -10,8 +10,8 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_queue::engine::{MAX_ATTEMPTS, covers};
 use cfcache_queue::{
-    Claim, DeadReason, DeadSelection, Group, MAX_AGE, NewDeadLetters, NewRequest, Settlement, SqliteStore,
-    Store, Tokens,
+    Claim, DeadReason, DeadSelection, MAX_AGE, NewDeadLetters, NewRequest, RequestGroup, Settlement,
+    SqliteStore, Store, Tokens,
 };
 use proptest::prelude::*;
 
@@ -55,12 +55,12 @@ impl TestQueue {
         self.runtime.block_on(self.store().insert(requests)).unwrap();
     }
 
-    fn groups(&self) -> Vec<Group> {
+    fn groups(&self) -> Vec<RequestGroup> {
         self.runtime.block_on(self.store().ready_groups()).unwrap()
     }
 
     /// Searches and claims, as a worker does.
-    fn claim(&self, group: &Group, limit: usize) -> Option<Box<dyn Claim>> {
+    fn claim(&self, group: &RequestGroup, limit: usize) -> Option<Box<dyn Claim>> {
         self.groups();
         self.runtime.block_on(self.store().claim(group, limit)).unwrap()
     }
@@ -75,7 +75,7 @@ impl TestQueue {
     }
 
     /// Returns the keys of the claimed targets, with the number of equal and covered requests of each.
-    fn claimed(&self, group: &Group, limit: usize) -> Vec<(String, u64, u64)> {
+    fn claimed(&self, group: &RequestGroup, limit: usize) -> Vec<(String, u64, u64)> {
         let claim = self.claim(group, limit);
         let requests = claim.iter().flat_map(|claim| claim.requests());
         requests
@@ -86,8 +86,8 @@ impl TestQueue {
     }
 }
 
-fn group(kind: Option<Kind>) -> Group {
-    Group { zone: "example.com".to_owned(), environment: None, action: Action::Purge, kind }
+fn group(kind: Option<Kind>) -> RequestGroup {
+    RequestGroup { zone: "example.com".to_owned(), environment: None, action: Action::Purge, kind }
 }
 
 fn try_again(after: Duration) -> Settlement {
@@ -566,10 +566,13 @@ fn an_invalidation_does_not_remove_a_purge() {
         url("a"),
         invalidate("files", "https://www.example.com/b"),
     ]);
-    let group = Group { action: Action::Invalidate, ..group(Some(Kind::Hosts)) };
+    let group = RequestGroup { action: Action::Invalidate, ..group(Some(Kind::Hosts)) };
     let claim = queue.claim(&group, 1).unwrap();
     assert_eq!(claim.requests()[0].covered, 1);
     queue.settle(claim, &Settlement::Accepted);
     assert_eq!(queue.waiting(), 1);
-    assert!(matches!(queue.groups()[..], [Group { action: Action::Purge, kind: Some(Kind::Files), .. }]));
+    assert!(matches!(
+        queue.groups()[..],
+        [RequestGroup { action: Action::Purge, kind: Some(Kind::Files), .. }]
+    ));
 }

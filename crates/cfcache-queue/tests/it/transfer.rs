@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use cfcache_model::target::Kind;
 use cfcache_queue::{
-    DeadReason, DeadSelection, Group, NewRequest, Settlement, SqliteStore, Status, Store, Tokens, move_queue,
+    DeadReason, DeadSelection, NewRequest, QueueStatus, RequestGroup, Settlement, SqliteStore, Store, Tokens,
+    move_queue,
 };
 
 use crate::support::postgres::{PASSWORD, database, empty_database};
 use crate::support::{Folder, invalidate, purge};
 
-fn files() -> Group {
+fn files() -> RequestGroup {
     let action = cfcache_model::endpoint::Action::Purge;
-    Group { zone: "example.com".to_owned(), environment: None, action, kind: Some(Kind::Files) }
+    RequestGroup { zone: "example.com".to_owned(), environment: None, action, kind: Some(Kind::Files) }
 }
 
 /// Creates a queue with 12,005 requests, 2 dead letters and a budget.
@@ -44,7 +45,7 @@ async fn filled(folder: &Folder) -> SqliteStore {
     store
 }
 
-fn counts(status: &Status) -> (u64, u64, usize) {
+fn counts(status: &QueueStatus) -> (u64, u64, usize) {
     (status.waiting(), status.dead_count, status.budgets.len())
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cfcache_emulator::{Fault, FaultAction, PurgeItems, Token, TokenState, Zone};
 use cfcache_queue::{
-    Accounts, Claim, DeadRequest, DeadSelection, Group, NewRequest, PostgresStore, SqliteStore, Status,
-    Store, StoreFuture, Subject, Tokens,
+    Accounts, Claim, DeadRequest, DeadSelection, NewRequest, PostgresStore, QueueStatus, RequestGroup,
+    SqliteStore, Store, StoreFuture, Subject, Tokens,
 };
 use tokio::time::Instant;
 
@@ -248,11 +248,11 @@ impl Store for HangingStore {
         Box::pin(pending())
     }
 
-    fn ready_groups(&self) -> StoreFuture<'_, Vec<Group>> {
+    fn ready_groups(&self) -> StoreFuture<'_, Vec<RequestGroup>> {
         Box::pin(pending())
     }
 
-    fn claim<'a>(&'a self, _: &'a Group, _: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
+    fn claim<'a>(&'a self, _: &'a RequestGroup, _: usize) -> StoreFuture<'a, Option<Box<dyn Claim>>> {
         Box::pin(pending())
     }
 
@@ -264,7 +264,7 @@ impl Store for HangingStore {
         Box::pin(pending())
     }
 
-    fn status(&self) -> StoreFuture<'_, Status> {
+    fn status(&self) -> StoreFuture<'_, QueueStatus> {
         Box::pin(pending())
     }
 

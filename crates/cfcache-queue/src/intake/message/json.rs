@@ -11,7 +11,7 @@ use crate::intake::message::MAX_ITEMS;
 const MAX_FIELDS: usize = 64;
 
 /// The pairs of an object, including duplicate names.
-pub(super) struct Pairs<'j>(pub(super) Vec<(String, &'j RawValue)>);
+pub(super) struct ObjectPairs<'j>(pub(super) Vec<(String, &'j RawValue)>);
 
 /// The elements of an array.
 pub(super) enum Elements<'j> {
@@ -20,17 +20,17 @@ pub(super) enum Elements<'j> {
     TooMany,
 }
 
-impl<'de> Deserialize<'de> for Pairs<'de> {
+impl<'de> Deserialize<'de> for ObjectPairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Pairs<'de>;
+            type Value = ObjectPairs<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectPairs<'de>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     if pairs.len() == MAX_FIELDS {
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
                     }
                     pairs.push(pair);
                 }
-                Ok(Pairs(pairs))
+                Ok(ObjectPairs(pairs))
             }
         }
         deserializer.deserialize_map(Object)

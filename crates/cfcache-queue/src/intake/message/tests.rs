@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::intake::sources::{LOCAL, SourceSettings, Sources};
+use crate::intake::sources::{IntakeSources, LOCAL, SourceSettings};
 
 const EVENT: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -22,13 +22,13 @@ fn headers(content_type: &str, more: &[(&str, &str)]) -> HeaderMap {
 
 /// Parses a body from a source that may request everything except the kind `everything`.
 fn read_as(content_type: &str, query: Option<&str>, body: &[u8]) -> Result<Message, MessageError> {
-    let sources = Sources::local().unwrap();
+    let sources = IntakeSources::local().unwrap();
     read(&headers(content_type, &[]), query, body, sources.named(LOCAL).unwrap())
 }
 
 fn read_from(settings: &str, body: &str) -> Result<Message, MessageError> {
     let settings: BTreeMap<String, SourceSettings> = toml::from_str(settings).unwrap();
-    let sources = Sources::open(&settings).unwrap();
+    let sources = IntakeSources::open(&settings).unwrap();
     read(&headers(JSON, &[]), None, body.as_bytes(), sources.named("shop").unwrap())
 }
 
@@ -108,7 +108,7 @@ fn accepts_cloudevents_in_all_three_modes() {
     encoded.as_object_mut().unwrap().remove("data");
     assert_eq!(shown(read_as(EVENT, None, encoded.to_string().as_bytes())), [purge]);
 
-    let sources = Sources::local().unwrap();
+    let sources = IntakeSources::local().unwrap();
     let binary = headers(
         JSON,
         &[("ce-specversion", "1.0"), ("ce-id", "%65%31"), ("ce-source", "/cms"), ("ce-type", INVALIDATE)],
@@ -288,7 +288,7 @@ fn refuses_unsupported_media_types() {
             assert!(matches!(read, Err(MessageError::MediaType(_))), "{content_type}: {read:?}");
         }
     }
-    let sources = Sources::local().unwrap();
+    let sources = IntakeSources::local().unwrap();
     let source = sources.named(LOCAL).unwrap();
     assert!(matches!(read(&HeaderMap::new(), None, b"{}", source), Err(MessageError::MediaType(_))));
     let packed = headers(JSON, &[("content-encoding", "gzip")]);

@@ -15,7 +15,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use crate::store::StoreError;
-use crate::store::postgres::tls::Tls;
+use crate::store::postgres::tls::PostgresTls;
 use crate::store::postgres::{describe, failed};
 
 /// The longest time to connect, and to wait for a free connection.
@@ -35,13 +35,13 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub struct PostgresUrl {
     config: Config,
-    tls: Option<Tls>,
+    tls: Option<PostgresTls>,
 }
 
 /// Why a text is not the URL of a database. The error never shows the URL, because it may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidUrl {
+pub enum InvalidPostgresUrl {
     /// It is not a URL of this form.
     #[error(
         "it is not a URL such as postgres://user:password@host:5432/database; in a password, `@`, `:`, `/`, `?`, `#` and `%` \
@@ -58,16 +58,16 @@ impl PostgresUrl {
     ///
     /// # Errors
     ///
-    /// [`InvalidUrl`] if it is invalid.
-    pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
+    /// [`InvalidPostgresUrl`] if it is invalid.
+    pub fn parse(url: &str) -> Result<Self, InvalidPostgresUrl> {
         let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
         if !is_url {
-            return Err(InvalidUrl::Form);
+            return Err(InvalidPostgresUrl::Form);
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         // The text after a second `@` may be a part of the password. It would be parsed as the host and shown.
         if base.matches('@').count() > 1 {
-            return Err(InvalidUrl::Form);
+            return Err(InvalidPostgresUrl::Form);
         }
         let (mut mode, mut authorities, mut rest) = ("prefer", None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -79,17 +79,17 @@ impl PostgresUrl {
             }
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        let mut config: Config = url.parse().map_err(|_| InvalidUrl::Form)?;
+        let mut config: Config = url.parse().map_err(|_| InvalidPostgresUrl::Form)?;
         let (ssl_mode, is_verified) = match mode {
             "disable" => (SslMode::Disable, false),
             "allow" | "prefer" => (SslMode::Prefer, authorities.is_some()),
             "require" => (SslMode::Require, authorities.is_some()),
             "verify-ca" | "verify-full" => (SslMode::Require, true),
-            _ => return Err(InvalidUrl::SslMode),
+            _ => return Err(InvalidPostgresUrl::SslMode),
         };
         config.ssl_mode(ssl_mode);
         if config.get_hosts().is_empty() {
-            return Err(InvalidUrl::Form);
+            return Err(InvalidPostgresUrl::Form);
         }
         if config.get_application_name().is_none() {
             config.application_name("cfcache-queue");
@@ -101,7 +101,7 @@ impl PostgresUrl {
             config.tcp_user_timeout(Duration::from_secs(30));
         }
         config.keepalives_idle(Duration::from_secs(30));
-        let tls = (ssl_mode != SslMode::Disable).then_some(Tls { is_verified, authorities });
+        let tls = (ssl_mode != SslMode::Disable).then_some(PostgresTls { is_verified, authorities });
         Ok(Self { config, tls })
     }
 
@@ -144,7 +144,7 @@ impl fmt::Debug for PostgresUrl {
 ///
 /// Pools of other crates mainly prepare statements once, check connections with a statement and reset settings. This
 /// store uses none of these.
-pub(super) struct Pool {
+pub(super) struct PostgresPool {
     url: PostgresUrl,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Idle>>>,
@@ -157,7 +157,7 @@ struct Idle {
 
 /// A connection in use. Dropping it closes it, which rolls back an open transaction. [`put_back`](Self::put_back)
 /// returns it to the pool.
-pub(super) struct Connection {
+pub(super) struct PostgresConnection {
     pub(super) client: Client,
     /// Whether the server's default is to confirm a commit before it is on disk.
     pub(super) is_asynchronous: bool,
@@ -165,7 +165,7 @@ pub(super) struct Connection {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Pool {
+impl PostgresPool {
     pub(super) fn new(url: PostgresUrl, max_connections: usize) -> Self {
         Self { url, permits: Arc::new(Semaphore::new(max_connections)), idle: Arc::default() }
     }
@@ -175,12 +175,12 @@ impl Pool {
     }
 
     /// Returns an idle connection, or a new one.
-    pub(super) async fn get(&self, doing: &'static str) -> Result<Connection, StoreError> {
+    pub(super) async fn get(&self, doing: &'static str) -> Result<PostgresConnection, StoreError> {
         let permit = timeout(CONNECT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(StoreError::new(doing, "all connections to the database are in use"));
         };
-        let connection = |idle: Idle, permit| Connection {
+        let connection = |idle: Idle, permit| PostgresConnection {
             client: idle.client,
             is_asynchronous: idle.is_asynchronous,
             idle: Arc::clone(&self.idle),
@@ -200,7 +200,7 @@ impl Pool {
 
     async fn connect(&self) -> Result<Idle, String> {
         let url = &self.url;
-        let tls = url.tls.as_ref().map(Tls::connector).transpose()?;
+        let tls = url.tls.as_ref().map(PostgresTls::connector).transpose()?;
         let refused = |error: tokio_postgres::Error| format!("{}: {}", url.server(), describe(&error));
         let connecting = async {
             match tls {
@@ -226,7 +226,7 @@ impl Pool {
     }
 }
 
-impl Connection {
+impl PostgresConnection {
     /// Returns the connection to the pool. It must have no open transaction.
     pub(super) fn put_back(self) {
         let idle = Idle { client: self.client, is_asynchronous: self.is_asynchronous };

@@ -4,13 +4,13 @@ use tokio_postgres::types::Type;
 
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::connection::Connection;
+use crate::store::postgres::connection::PostgresConnection;
 use crate::store::transfer::Table;
 
 const IMPORTING: &str = "cannot store the rows of the file";
 
 /// A transaction that imports rows.
-pub(in crate::store) struct Import(Connection);
+pub(in crate::store) struct Import(PostgresConnection);
 
 impl PostgresStore {
     /// Begins an import. In the end, either all rows are imported or none.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::request::{NewRequest, Subject};
-use crate::store::postgres::connection::Pool;
+use crate::store::postgres::connection::PostgresPool;
 use crate::store::postgres::{Refused, micros};
 use crate::store::{MAX_AGE, StoreError, action_word};
 
@@ -24,12 +24,12 @@ const ROWS: usize = 10_000;
 
 /// Stores the requests of concurrent callers together.
 pub(super) struct Inserts {
-    pool: Arc<Pool>,
-    queue: Arc<Mutex<Queue>>,
+    pool: Arc<PostgresPool>,
+    queue: Arc<Mutex<InsertQueue>>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct InsertQueue {
     waiting: Vec<Waiting>,
     /// The number of tasks that store waiting requests.
     tasks: usize,
@@ -42,7 +42,7 @@ struct Waiting {
 }
 
 impl Inserts {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
+    pub(super) fn new(pool: Arc<PostgresPool>) -> Self {
         Self { pool, queue: Arc::default() }
     }
 
@@ -74,7 +74,7 @@ impl Inserts {
 }
 
 /// Returns the next requests to store together. If there are none, ends a task.
-fn next(queue: &Mutex<Queue>) -> Option<Vec<Waiting>> {
+fn next(queue: &Mutex<InsertQueue>) -> Option<Vec<Waiting>> {
     let mut queue = locked(queue);
     // Callers that no longer wait are removed.
     queue.waiting.retain(|waiting| !waiting.answer.is_closed());
@@ -91,7 +91,7 @@ fn next(queue: &Mutex<Queue>) -> Option<Vec<Waiting>> {
     Some(queue.waiting.drain(..count).collect())
 }
 
-fn locked(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+fn locked(queue: &Mutex<InsertQueue>) -> MutexGuard<'_, InsertQueue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -100,7 +100,7 @@ fn received(answer: Result<Result<(), StoreError>, oneshot::error::RecvError>) -
 }
 
 /// Stores the requests of several callers together, and answers each caller.
-async fn store(pool: &Pool, batch: Vec<Waiting>) {
+async fn store(pool: &PostgresPool, batch: Vec<Waiting>) {
     let stored = insert(pool, batch.iter().flat_map(|waiting| &waiting.rows)).await;
     match stored {
         // The server may have refused only one of them, so each is stored separately.
@@ -120,7 +120,10 @@ async fn store(pool: &Pool, batch: Vec<Waiting>) {
 }
 
 /// Stores rows in one transaction.
-async fn insert<'r>(pool: &Pool, rows: impl IntoIterator<Item = &'r NewRow>) -> Result<(), StoreError> {
+async fn insert<'r>(
+    pool: &PostgresPool,
+    rows: impl IntoIterator<Item = &'r NewRow>,
+) -> Result<(), StoreError> {
     // The default of `requested_at` is the same time, so a request without a delay is due.
     // For one row, this is less work for the server than `MANY`.
     const ONE: &str = "

@@ -1,7 +1,7 @@
 //! The versions of the schema.
 
 use crate::store::StoreError;
-use crate::store::postgres::connection::{Connection, Pool};
+use crate::store::postgres::connection::{PostgresConnection, PostgresPool};
 use crate::store::postgres::first;
 
 /// The migration to each version, from the previous one; the first one creates version 1. A released migration never
@@ -26,7 +26,7 @@ const CHECKING: &str = "cannot use the database";
 #[error("{0}")]
 pub(super) struct WrongSchema(String);
 
-pub(super) async fn migrate(pool: &Pool) -> Result<(u32, u32), StoreError> {
+pub(super) async fn migrate(pool: &PostgresPool) -> Result<(u32, u32), StoreError> {
     let connection = pool.get(MIGRATING).await?;
     let prepared =
         connection.query("SELECT to_regclass('cfcache.migration') IS NOT NULL", &[], MIGRATING).await?;
@@ -49,7 +49,7 @@ pub(super) async fn migrate(pool: &Pool) -> Result<(u32, u32), StoreError> {
     Ok((before.unsigned_abs(), VERSION.unsigned_abs()))
 }
 
-pub(super) async fn check(pool: &Pool) -> Result<(), StoreError> {
+pub(super) async fn check(pool: &PostgresPool) -> Result<(), StoreError> {
     let connection = pool.get(CHECKING).await?;
     let rows = connection.query("SELECT to_regclass('cfcache.migration') IS NOT NULL", &[], CHECKING).await?;
     let found = if first::<bool>(&rows, CHECKING)? { version(&connection, CHECKING).await? } else { 0 };
@@ -70,7 +70,7 @@ pub(super) async fn check(pool: &Pool) -> Result<(), StoreError> {
     }
 }
 
-async fn version(connection: &Connection, doing: &'static str) -> Result<i32, StoreError> {
+async fn version(connection: &PostgresConnection, doing: &'static str) -> Result<i32, StoreError> {
     let rows =
         connection.query("SELECT coalesce(max(version), 0) FROM cfcache.migration", &[], doing).await?;
     first(&rows, doing)

@@ -12,13 +12,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How the server's certificate is verified.
 #[derive(Clone)]
-pub(super) struct Tls {
+pub(super) struct PostgresTls {
     pub(super) is_verified: bool,
     /// A PEM file of trusted certificates; `None` means those of this machine.
     pub(super) authorities: Option<PathBuf>,
 }
 
-impl Tls {
+impl PostgresTls {
     /// Creates the TLS connector.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -21,12 +21,12 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 ///
 /// The first job needs no savepoint, because the whole transaction is rolled back if it fails. A savepoint for a change
 /// of a million rows would keep a copy of each page in memory.
-type Job = Box<dyn FnOnce(&Connection, bool) -> (Answer, bool) + Send>;
+type StoreChange = Box<dyn FnOnce(&Connection, bool) -> (Reply, bool) + Send>;
 type RepeatableJob = Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
-type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
+type Reply = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
 
 enum ThreadMessage {
-    Run(Job),
+    Run(StoreChange),
     Stop,
 }
 
@@ -84,10 +84,10 @@ impl Jobs {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |connection, is_first| {
+        let job: StoreChange = Box::new(move |connection, is_first| {
             let done = if is_first { job(connection) } else { within_savepoint(connection, job) };
             let is_done = done.is_ok();
-            let answer: Answer = Box::new(move |committed| {
+            let answer: Reply = Box::new(move |committed| {
                 // The error of a job explains more than the failed commit that it caused.
                 let result = match (done, committed) {
                     (Ok(value), Ok(())) => Ok(value),
@@ -108,10 +108,10 @@ impl Jobs {
     /// may prevent the commit.
     pub(super) fn run_later(&self, job: RepeatableJob) {
         let jobs = self.clone();
-        let run: Job = Box::new(move |connection, is_first| {
+        let run: StoreChange = Box::new(move |connection, is_first| {
             let done = if is_first { job(connection) } else { within_savepoint(connection, &*job) };
             let is_done = done.is_ok();
-            let answer: Answer = Box::new(move |committed| {
+            let answer: Reply = Box::new(move |committed| {
                 if !is_done || committed.is_err() {
                     std::thread::sleep(RETRY_PAUSE);
                     jobs.run_later(job);
