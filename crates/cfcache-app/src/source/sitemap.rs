@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Error, Read};
+use std::io::{BufReader, Error, Read, Take};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -30,7 +30,7 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 const LONGEST_DATE: usize = 256;
 
 /// The maximum size of a part of a file that is kept in memory: between two tags, or a comment.
-const MAX_EVENT_BYTES: usize = 4 << 20;
+const MAX_EVENT_BYTES: u64 = 4 << 20;
 
 /// Reads the `<loc>` of each `<url>`, and continues with the files of a sitemap index.
 pub struct Sitemap<'r> {
@@ -52,7 +52,8 @@ pub struct Sitemap<'r> {
 /// A sitemap or an index that is being read.
 struct Document<'r> {
     name: Rc<str>,
-    reader: Reader<Bounded<'r>>,
+    /// Its limit is set before each event.
+    reader: Reader<Take<BufReader<Box<dyn Read + 'r>>>>,
     has_root: bool,
     is_index: bool,
     depth: usize,
@@ -92,7 +93,8 @@ impl<'r> Sitemap<'r> {
 
     /// Returns whether more is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
-        self.open.last().is_some_and(|document| document.reader.get_ref().has_more_at_hand())
+        let buffer = self.open.last().map_or(&[][..], |document| document.reader.get_ref().get_ref().buffer());
+        memchr::memmem::find(buffer, b"loc>").is_some()
     }
 
     /// Returns the name of the file of the last line.
@@ -208,7 +210,7 @@ impl<'r> Document<'r> {
         };
         Ok(Self {
             name: Rc::from(name),
-            reader: Reader::from_reader(Bounded::new(reader)),
+            reader: Reader::from_reader(BufReader::with_capacity(1 << 16, reader).take(0)),
             has_root: false,
             is_index: false,
             depth: 0,
@@ -228,9 +230,17 @@ impl<'r> Document<'r> {
         let mut invalid: Option<String> = None;
         loop {
             buffer.clear();
-            self.reader.get_mut().begin();
             let position = self.reader.buffer_position();
-            let event = self.reader.read_event_into(buffer).map_err(|error| match error {
+            if position > MAX_FILE_BYTES {
+                return Err(Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes, unpacked")));
+            }
+            self.reader.get_mut().set_limit(MAX_EVENT_BYTES + 1);
+            let event = self.reader.read_event_into(buffer);
+            // The reader took the end of the limit for that of the file.
+            if self.reader.get_ref().limit() == 0 {
+                return Err(Error::other(format!("there are more than {MAX_EVENT_BYTES} bytes without a tag")));
+            }
+            let event = event.map_err(|error| match error {
                 quick_xml::Error::Io(error) => Error::other(error.to_string()),
                 error => {
                     // The error quotes the document.
@@ -375,53 +385,4 @@ fn no_sitemap(why: &str, has_dates: bool) -> String {
     // If dates are needed, a list of URLs would not help.
     let other = if has_dates { "" } else { " (`--from` reads a list)" };
     format!("{why}, so it is not a sitemap{other}")
-}
-
-/// A reader that fails if the limits of memory or file size are exceeded.
-struct Bounded<'r> {
-    reader: BufReader<Box<dyn Read + 'r>>,
-    /// The number of bytes that may be read before the next event.
-    left: usize,
-    total: u64,
-}
-
-impl<'r> Bounded<'r> {
-    fn new(reader: Box<dyn Read + 'r>) -> Self {
-        Self { reader: BufReader::with_capacity(1 << 16, reader), left: MAX_EVENT_BYTES, total: 0 }
-    }
-
-    /// Marks the start of an event.
-    const fn begin(&mut self) {
-        self.left = MAX_EVENT_BYTES;
-    }
-
-    fn has_more_at_hand(&self) -> bool {
-        memchr::memmem::find(self.reader.buffer(), b"loc>").is_some()
-    }
-}
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
-        let read = self.fill_buf()?.read(bytes)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-impl BufRead for Bounded<'_> {
-    fn fill_buf(&mut self) -> Result<&[u8], Error> {
-        if self.left == 0 {
-            return Err(Error::other(format!("there are more than {MAX_EVENT_BYTES} bytes without a tag")));
-        }
-        if self.total > MAX_FILE_BYTES {
-            return Err(Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes, unpacked")));
-        }
-        self.reader.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes);
-        self.total += bytes as u64;
-        self.reader.consume(bytes);
-    }
 }
