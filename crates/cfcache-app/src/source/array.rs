@@ -13,27 +13,16 @@ use crate::source::lines::{LONGEST, Line};
 pub struct Array<R> {
     reader: BufReader<R>,
     takes_objects: bool,
-    position: Position,
+    /// The last `[`, `,` or `]` outside of the elements; `None` before the array.
+    mark: Option<u8>,
     /// The element, without white space outside of strings.
     element: Vec<u8>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Position {
-    BeforeArray,
-    /// After the `[`.
-    Beginning,
-    /// After a `,`.
-    BetweenElements,
-    /// After the `]`.
-    BehindArray,
 }
 
 impl<R: Read> Array<R> {
     /// Creates a reader.
     pub fn new(reader: BufReader<R>, takes_objects: bool) -> Self {
-        let position = Position::BeforeArray;
-        Self { reader, takes_objects, position, element: Vec::new() }
+        Self { reader, takes_objects, mark: None, element: Vec::new() }
     }
 
     /// Returns whether another element is available without waiting.
@@ -80,8 +69,8 @@ impl<R: Read> Array<R> {
                 Err(error) => return Err(error),
             };
             if buffer.is_empty() {
-                return match self.position {
-                    Position::BehindArray => Ok(false),
+                return match self.mark {
+                    Some(b']') => Ok(false),
                     _ => Err(Error::other("the JSON array has no end: a `]` is missing")),
                 };
             }
@@ -91,27 +80,22 @@ impl<R: Read> Array<R> {
                     is_escaped = !is_escaped && byte == b'\\';
                 } else {
                     let is_at_top = depth == 0;
-                    match (byte, self.position) {
+                    match (byte, self.mark) {
                         (b' ' | b'\t' | b'\n' | b'\r', _) => continue,
-                        (_, Position::BehindArray) => {
+                        (_, Some(b']')) => {
                             return Err(Error::other("there is text after the JSON array"));
                         }
-                        (_, Position::BeforeArray) => {
-                            if byte != b'[' {
-                                return Err(Error::other("it is no JSON array"));
-                            }
-                            self.position = Position::Beginning;
+                        (b'[', None) => {
+                            self.mark = Some(byte);
                             continue;
                         }
-                        (b',' | b']', position) if is_at_top => {
+                        (_, None) => return Err(Error::other("it is no JSON array")),
+                        (b',' | b']', mark) if is_at_top => {
                             let is_empty = self.element.is_empty();
-                            if is_empty && !(byte == b']' && position == Position::Beginning) {
+                            if is_empty && !(byte == b']' && mark == Some(b'[')) {
                                 return Err(Error::other("an element is missing in the JSON array"));
                             }
-                            self.position = match byte {
-                                b',' => Position::BetweenElements,
-                                _ => Position::BehindArray,
-                            };
+                            self.mark = Some(byte);
                             self.reader.consume(index + 1);
                             if is_empty {
                                 // Checks what follows the array.
