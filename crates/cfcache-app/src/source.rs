@@ -36,7 +36,7 @@ use crate::source::like::LooksLike;
 pub use crate::source::like::{is_host, is_prefix};
 use crate::source::lines::{Delimiter, Line, Lines};
 pub use crate::source::path::Base;
-use crate::source::seal::{Seal, SealVerifier};
+use crate::source::seal::Seal;
 use crate::source::sitemap::Sitemap;
 use crate::wording;
 
@@ -219,7 +219,7 @@ impl Sources {
                 Some(opened) => opened,
                 None => open_again(path.as_deref(), name)?,
             };
-            check.seal = Some(Seal::new(&opened));
+            check.seal = Some(Seal::new(name, self.reading.kind, &opened));
             read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
             *seal = check.seal.take().map(Seal::finish);
             if path.is_none() || open < KEPT_OPEN {
@@ -285,7 +285,7 @@ impl Sources {
     /// Reads everything in chunks, until `take` returns `false`.
     pub fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
         let reading = &self.reading;
-        let mut chunks = Chunks { reading, chunk: Chunk::default(), verifier: None, take };
+        let mut chunks = Chunks { reading, chunk: Chunk::default(), seal: None, take };
         if !reading.arguments.is_empty()
             && read_arguments(&reading.arguments, &mut chunks).and_then(|()| chunks.give()).is_err()
         {
@@ -352,8 +352,7 @@ impl Input {
             Ok(opened) => Rc::new(opened),
             Err(failure) => return chunks.fail(failure),
         };
-        let verifier = seal.as_ref().map(|seal| SealVerifier::new(seal, Rc::clone(&opened)));
-        chunks.verifier = verifier.map(|verifier| (name.as_str(), verifier));
+        chunks.seal = seal.as_mut().map(|seal| (seal, Rc::clone(&opened)));
         read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
         chunks.end_of_file()
     }
@@ -478,12 +477,24 @@ impl fmt::Display for EntryOrigin<'_> {
     }
 }
 
-/// Receives the lines of an input.
+/// Receives the lines of an input, and what [`Targets::line`] parses them to.
 trait Take {
     /// Why no more lines are wanted.
     type Enough;
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Self::Enough>;
+
+    /// A valid entry. `given` is its text; for a path, the URL that was made from it. `oddity` is what is suspicious about
+    /// the path.
+    fn entry(
+        &mut self,
+        origin: &EntryOrigin<'_>,
+        target: Target,
+        given: &SharedText,
+        oddity: Option<String>,
+    ) -> Result<(), Self::Enough>;
+
+    fn invalid(&mut self, invalid: Invalid) -> Result<(), Self::Enough>;
 
     /// The next line is not available yet.
     fn pause(&mut self) -> Result<(), Self::Enough> {
@@ -543,28 +554,34 @@ impl Take for Check<'_, '_> {
     type Enough = Failure;
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Failure> {
-        match self.reading.line(origin, line) {
-            Parsed::Target { given, target, .. } => {
-                self.entries += 1;
-                if let Some(see) = &mut self.see {
-                    see(target);
-                }
-                if let Some(rolling) = &mut self.rolling {
-                    rolling.push(&given);
-                }
-                if let Some(seal) = &mut self.seal {
-                    seal.push(&given);
-                }
-            }
-            Parsed::Invalid(invalid) => {
-                if let Some(seal) = &mut self.seal {
-                    seal.push(&invalid.given);
-                }
-                self.complain(&invalid);
-            }
-            Parsed::Nothing => {}
-            Parsed::Failed(failure) => return Err(failure),
+        self.reading.line(origin, line, self)
+    }
+
+    fn entry(
+        &mut self,
+        _origin: &EntryOrigin<'_>,
+        target: Target,
+        given: &SharedText,
+        _oddity: Option<String>,
+    ) -> Result<(), Failure> {
+        self.entries += 1;
+        if let Some(see) = &mut self.see {
+            see(target);
         }
+        if let Some(rolling) = &mut self.rolling {
+            rolling.push(given);
+        }
+        if let Some(seal) = &mut self.seal {
+            seal.push(given);
+        }
+        Ok(())
+    }
+
+    fn invalid(&mut self, invalid: Invalid) -> Result<(), Failure> {
+        if let Some(seal) = &mut self.seal {
+            seal.push(&invalid.given);
+        }
+        self.complain(&invalid);
         Ok(())
     }
 
@@ -577,8 +594,8 @@ impl Take for Check<'_, '_> {
 struct Chunks<'a> {
     reading: &'a Targets,
     chunk: Chunk,
-    /// For a checked file: its name, and the verifier that ensures that only checked entries are passed on.
-    verifier: Option<(&'a str, SealVerifier<'a>)>,
+    /// A checked file and its first reading, so that only checked entries are passed on.
+    seal: Option<(&'a mut Seal, Rc<File>)>,
     take: &'a mut dyn FnMut(Chunk) -> bool,
 }
 
@@ -586,40 +603,23 @@ impl Chunks<'_> {
     /// Adds any line.
     #[inline(never)]
     fn add(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
-        let mut verified = None;
-        match self.reading.line(origin, line) {
-            Parsed::Target { target, given, oddity } => {
-                verified = self.verifier.as_mut().and_then(|(_, verifier)| verifier.push(&given));
-                let is_argument = matches!(origin, EntryOrigin::Argument(_));
-                if !is_argument {
-                    self.chunk.reserve();
-                }
-                if target.is_plain() && oddity.is_none() && !is_argument {
-                    self.chunk.push(Entry::from(target), given.len());
-                } else {
-                    let warnings = &mut self.chunk.warnings;
-                    self.reading.warn(origin, &target, &given, oddity, &mut |warning| {
-                        warnings.push((origin.to_string(), warning));
-                    });
-                    self.chunk.push(Entry::new(target, &given), given.len());
-                }
-            }
-            Parsed::Invalid(invalid) => {
-                verified = self.verifier.as_mut().and_then(|(_, verifier)| verifier.push(&invalid.given));
-                self.chunk.invalid.push(invalid);
-            }
-            Parsed::Nothing => {}
-            Parsed::Failed(broken) => return self.fail(broken),
-        }
-        match verified {
-            Some(is_equal) => self.on_verified(is_equal),
-            None if self.verifier.is_none()
-                && (self.chunk.is_full() || self.reading.stops_at(&self.chunk)) =>
-            {
-                self.give()
-            }
-            None => Ok(()),
-        }
+        self.reading.line(origin, line, self)
+    }
+
+    /// Compares an entry of a checked file with its first reading.
+    fn verify(&mut self, given: &str) -> Option<Result<bool, Failure>> {
+        self.seal.as_mut().map(|(seal, file)| seal.verify(given, file))
+    }
+
+    /// Passes on the collected entries if there are enough; those of a checked file at the end of each block that equals
+    /// the checked content.
+    fn added(&mut self, verified: Option<Result<bool, Failure>>) -> Result<(), ()> {
+        let is_enough = match verified {
+            Some(Ok(is_verified)) => is_verified,
+            Some(Err(failure)) => return self.fail(failure),
+            None => self.chunk.is_full() || self.reading.stops_at(&self.chunk),
+        };
+        if is_enough { self.give() } else { Ok(()) }
     }
 
     /// Passes on the collected entries.
@@ -629,25 +629,11 @@ impl Chunks<'_> {
         if (self.take)(chunk) && !is_end { Ok(()) } else { Err(()) }
     }
 
-    /// Passes on the entries of a checked file at the end of each block that equals the checked content.
-    fn on_verified(&mut self, is_equal: bool) -> Result<(), ()> {
-        if is_equal {
-            return self.give();
-        }
-        let (name, entries) = match &self.verifier {
-            Some((name, verifier)) => (*name, verifier.entries()),
-            None => ("", 0),
-        };
-        self.fail(changed(name, self.reading.kind, entries))
-    }
-
     /// Handles the end of a file.
     fn end_of_file(&mut self) -> Result<(), ()> {
-        let Some(is_equal) = self.verifier.as_ref().map(|(_, verifier)| verifier.end()) else {
-            return Ok(());
-        };
-        let ended = self.on_verified(is_equal);
-        self.verifier = None;
+        let verified = self.seal.as_ref().map(|(seal, file)| seal.verify_end(file));
+        let ended = self.added(verified);
+        self.seal = None;
         ended
     }
 }
@@ -658,7 +644,7 @@ impl Take for Chunks<'_> {
     #[inline]
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
         let Line::Entry(given) = line else { return self.add(origin, line) };
-        if self.verifier.is_some() || !self.reading.headers.is_empty() {
+        if self.seal.is_some() || !self.reading.headers.is_empty() {
             return self.add(origin, Line::Entry(given));
         }
         let bytes = given.len();
@@ -673,13 +659,43 @@ impl Take for Chunks<'_> {
         }
     }
 
+    fn entry(
+        &mut self,
+        origin: &EntryOrigin<'_>,
+        target: Target,
+        given: &SharedText,
+        oddity: Option<String>,
+    ) -> Result<(), ()> {
+        let verified = self.verify(given);
+        let is_argument = matches!(origin, EntryOrigin::Argument(_));
+        if !is_argument {
+            self.chunk.reserve();
+        }
+        if target.is_plain() && oddity.is_none() && !is_argument {
+            self.chunk.push(Entry::from(target), given.len());
+        } else {
+            let warnings = &mut self.chunk.warnings;
+            self.reading.warn(origin, &target, given, oddity, &mut |warning| {
+                warnings.push((origin.to_string(), warning));
+            });
+            self.chunk.push(Entry::new(target, given), given.len());
+        }
+        self.added(verified)
+    }
+
+    fn invalid(&mut self, invalid: Invalid) -> Result<(), ()> {
+        let verified = self.verify(&invalid.given);
+        self.chunk.invalid.push(invalid);
+        self.added(verified)
+    }
+
     /// For a slow pipe: entries are passed on without waiting for more.
     fn pause(&mut self) -> Result<(), ()> {
-        if self.verifier.is_some() || self.chunk.is_empty() { Ok(()) } else { self.give() }
+        if self.seal.is_some() || self.chunk.is_empty() { Ok(()) } else { self.give() }
     }
 
     fn fail(&mut self, failure: Failure) -> Result<(), ()> {
-        if self.verifier.is_some() {
+        if self.seal.is_some() {
             // Entries that may differ from the checked content are not passed on.
             self.chunk = Chunk::default();
         }
@@ -688,80 +704,60 @@ impl Take for Chunks<'_> {
     }
 }
 
-/// The failure for a file that changed after it was checked.
-fn changed(name: &str, kind: Kind, entries: u64) -> Failure {
-    let sent = match entries {
-        0 => "none of it is sent".to_owned(),
-        entries => format!("entries after its first {} are not sent", kind.count(entries)),
-    };
-    Failure::usage(format!("`{name}` changed after it was checked: {sent}")).with_hint(
-        "run it again with the current list; a new list that is moved into its place does not \
-         change under a run",
-    )
-}
-
-/// A parsed line.
-enum Parsed {
-    Target {
-        target: Target,
-        /// The entry; for a path, the URL that was made from it.
-        given: SharedText,
-        /// What is suspicious about the path.
-        oddity: Option<String>,
-    },
-    Invalid(Invalid),
-    Nothing,
-    /// No more can be read.
-    Failed(Failure),
-}
-
 impl Targets {
-    fn line(&self, origin: &EntryOrigin<'_>, line: Line) -> Parsed {
+    /// Parses a line, and passes on what it is.
+    fn line<T: Take>(&self, origin: &EntryOrigin<'_>, line: Line, take: &mut T) -> Result<(), T::Enough> {
         match line {
             Line::Entry(given) => match &self.base {
                 Some(base) if !path::is_url(&given) && !given.is_empty() => match base.url(&given) {
-                    Ok(url) => self.entry(origin, url.into(), Some(&given)),
-                    Err(reason) => Parsed::Invalid(Invalid::new(origin, &given, reason)),
+                    Ok(url) => self.entry(origin, &url.into(), Some(&given), take),
+                    Err(reason) => take.invalid(Invalid::new(origin, &given, reason)),
                 },
-                _ => self.entry(origin, given, None),
+                _ => self.entry(origin, &given, None, take),
             },
             Line::Invalid { given, reason } => {
-                Parsed::Invalid(Invalid { is_whole: false, ..Invalid::new(origin, &given, reason) })
+                take.invalid(Invalid { is_whole: false, ..Invalid::new(origin, &given, reason) })
             }
-            Line::Failed(error) => Parsed::Failed(Failure::usage(match origin {
+            Line::Failed(error) => take.fail(Failure::usage(match origin {
                 EntryOrigin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
                 _ => format!("cannot read beyond `{origin}`: {error}"),
             })),
-            Line::Nothing | Line::End => Parsed::Nothing,
+            Line::Nothing | Line::End => Ok(()),
         }
     }
 
     /// Parses an entry, or the URL that was made from a path.
-    fn entry(&self, origin: &EntryOrigin<'_>, entry: SharedText, path: Option<&str>) -> Parsed {
-        let target = match Target::parse_shared(self.kind, &entry) {
+    fn entry<T: Take>(
+        &self,
+        origin: &EntryOrigin<'_>,
+        entry: &SharedText,
+        path: Option<&str>,
+        take: &mut T,
+    ) -> Result<(), T::Enough> {
+        let target = match Target::parse_shared(self.kind, entry) {
             Ok(Target::Files(file)) if !self.headers.is_empty() => {
                 Target::Files(file.with_default_headers(&self.headers))
             }
             Ok(target) => target,
             Err(error) => {
-                let given = path.unwrap_or(&entry);
+                let given = path.unwrap_or(entry);
                 // Nothing that begins with a scheme looks like something else.
                 let like = if self.kind == Kind::Files { LooksLike::new(given) } else { None };
                 let cure = misplaced(origin, given).or_else(|| error.cure().map(str::to_owned));
                 let invalid = Invalid::new(origin, given, error.to_string());
-                return Parsed::Invalid(Invalid { cure, like, ..invalid });
+                return take.invalid(Invalid { cure, like, ..invalid });
             }
         };
         let oddity = path.and_then(path::oddity);
         if self.strict {
             let mut warnings = Vec::new();
-            self.warn(origin, &target, &entry, oddity.clone(), &mut |warning| warnings.push(warning));
+            self.warn(origin, &target, entry, oddity.clone(), &mut |warning| warnings.push(warning));
             if !warnings.is_empty() {
                 let reason = format!("{} (`--strict`)", warnings.join("; "));
-                return Parsed::Invalid(Invalid::new(origin, path.unwrap_or(&entry), reason));
+                return take.invalid(Invalid::new(origin, path.unwrap_or(entry), reason));
             }
         }
-        Parsed::Target { target, given: entry, oddity }
+        take.entry(origin, target, entry, oddity)
     }
 
     /// Reports what is suspicious about an entry.
