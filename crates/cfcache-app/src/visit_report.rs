@@ -43,9 +43,9 @@ pub struct VerifyReport {
     /// URLs that are not cached, so there is nothing to prove.
     pub not_cached: u64,
     /// URLs whose old copy is still served; at most 1000.
-    pub survivors: Vec<SurvivingUrl>,
+    pub survivors: Vec<UnsettledUrl>,
     /// URLs for which the responses prove nothing; at most 1000.
-    pub unproven: Vec<UnprovenUrl>,
+    pub unproven: Vec<UnsettledUrl>,
     /// How many more survivors and unproven URLs there are; omitted if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -77,39 +77,22 @@ pub struct VerifyReport {
     pub warming_skips: Vec<bool>,
 }
 
-/// A URL whose old copy is still served.
+/// A URL that is not proven: its old copy is still served, or the responses prove nothing.
 #[derive(Debug, Serialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(rename = "survivor", deny_unknown_fields)
+    schemars(rename = "unsettled", deny_unknown_fields)
 )]
-pub struct SurvivingUrl {
+pub struct UnsettledUrl {
     /// The URL.
     pub url: String,
-    /// The evidence, in words.
+    /// The evidence for the old copy, or why the responses prove nothing, in words.
     pub reason: String,
-    /// Entries of `files` that purge the variants in which the old copy is still served.
+    /// Of a survivor: entries of `files` that purge the variants in which the old copy is still served; omitted if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purge_with: Vec<PurgeEntry>,
-    /// Its index in the input.
-    #[serde(skip)]
-    place: usize,
-}
-
-/// A URL for which the responses prove nothing.
-#[derive(Debug, Serialize)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(rename = "unproven", deny_unknown_fields)
-)]
-pub struct UnprovenUrl {
-    /// The URL.
-    pub url: String,
-    /// The reason, in words.
-    pub reason: String,
     /// Its index in the input.
     #[serde(skip)]
     place: usize,
@@ -183,9 +166,9 @@ impl VerifyReport {
         if self.survivors.len() + self.unproven.len() >= MAX_FAILURES {
             self.omitted += 1;
         } else if is_survivor {
-            self.survivors.push(SurvivingUrl { url, reason, purge_with, place });
+            self.survivors.push(UnsettledUrl { url, reason, purge_with, place });
         } else {
-            self.unproven.push(UnprovenUrl { url, reason, place });
+            self.unproven.push(UnsettledUrl { url, reason, purge_with: Vec::new(), place });
         }
     }
 
