@@ -1,12 +1,12 @@
 //! Probes and warms a list of URLs, with progress.
 
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::Poll;
 use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cfcache_client::stream_fn;
 use cfcache_probe::{
     Limits, NoAnswer, Obstacle, Variant, Visit, VisitRequest, VisitorAnswer, VisitorBuilder, Warmed,
 };
@@ -200,17 +200,6 @@ pub fn warm_dry_run(targets: Targets, variants: &[Variant], console: &dyn Consol
     Ok(exit)
 }
 
-/// A stream of URLs whose pieces a closure returns.
-struct UrlStream<F>(F);
-
-impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Vec<VisitRequest>>> + Unpin> Stream for UrlStream<F> {
-    type Item = Vec<VisitRequest>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<VisitRequest>>> {
-        (self.0)(context)
-    }
-}
-
 /// The URLs of an input, read in a separate thread, because files and pipes block. `exit` is set to the exit code of
 /// the findings in the input.
 fn read<'a>(
@@ -220,7 +209,7 @@ fn read<'a>(
 ) -> impl Stream<Item = Vec<VisitRequest>> + Unpin + 'a {
     let (sender, mut chunks) = mpsc::channel::<Chunk>(READ_AHEAD);
     std::thread::spawn(move || sources.read(&mut |chunk| sender.blocking_send(chunk).is_ok()));
-    UrlStream(move |context: &mut Context<'_>| {
+    stream_fn(move |context| {
         chunks.poll_recv(context).map(|chunk| {
             chunk.map(|chunk| {
                 exit.set(exit.get().or(chunk.tell(console)));
@@ -234,7 +223,7 @@ fn read<'a>(
 pub(crate) fn pieces(
     mut urls: impl Iterator<Item = VisitRequest> + Unpin,
 ) -> impl Stream<Item = Vec<VisitRequest>> + Unpin {
-    UrlStream(move |_: &mut Context<'_>| {
+    stream_fn(move |_| {
         let piece: Vec<VisitRequest> = urls.by_ref().take(100).collect();
         Poll::Ready((!piece.is_empty()).then_some(piece))
     })

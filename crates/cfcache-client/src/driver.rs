@@ -196,31 +196,16 @@ impl Client {
     /// # Examples
     ///
     /// [`Stream`] is that of `futures-core` 0.3, which `futures` and `tokio-stream` re-export, so their streams can be
-    /// used. Without them, a channel takes a few lines:
+    /// used. Without them, [`stream_fn`] makes one of a channel:
     ///
     /// ```
-    /// use core::pin::Pin;
-    /// use core::task::{Context, Poll};
-    ///
-    /// use cfcache_client::{Client, Event, PurgeScope, Summary};
-    /// use cfcache_model::plan::Entry;
+    /// use cfcache_client::{Client, Event, PurgeScope, Summary, stream_fn};
     /// use cfcache_model::target::File;
-    /// use futures_core::Stream;
     /// use tokio::sync::mpsc;
     ///
-    /// /// The pages of a channel, as a stream.
-    /// struct Pages(mpsc::Receiver<File>);
-    ///
-    /// impl Stream for Pages {
-    ///     type Item = Vec<Entry>;
-    ///
-    ///     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<Entry>>> {
-    ///         self.0.poll_recv(context).map(|page| Some(vec![page?.into()]))
-    ///     }
-    /// }
-    ///
-    /// async fn purge(client: &Client, run: &PurgeScope, pages: mpsc::Receiver<File>) -> Summary {
-    ///     client.run(run, Pages(pages), core::future::pending(), &mut |_: Event<'_>| {}).await
+    /// async fn purge(client: &Client, run: &PurgeScope, mut pages: mpsc::Receiver<File>) -> Summary {
+    ///     let input = stream_fn(|context| pages.poll_recv(context).map(|page| Some(vec![page?.into()])));
+    ///     client.run(run, input, core::future::pending(), &mut |_: Event<'_>| {}).await
     /// }
     /// # use std::sync::Arc;
     /// # use cfcache_client::engine::Policy;

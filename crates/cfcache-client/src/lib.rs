@@ -61,5 +61,5 @@ pub use crate::event::{Event, Exchange, Observer, Outcome, RecordError, Recordin
 pub use crate::rate_headers::RateHeaders;
 pub use crate::scope::PurgeScope;
 #[cfg(feature = "driver")]
-pub use crate::stream::entries;
+pub use crate::stream::{entries, stream_fn};
 pub use crate::summary::Summary;

@@ -1,4 +1,4 @@
-//! Streams from iterators.
+//! Streams from iterators and from functions.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -27,8 +27,8 @@ where
 /// The number of entries that are taken from an iterator at once, which is usually one request.
 const CHUNK: usize = 100;
 
-/// Creates a stream from a poll function.
-pub(crate) fn stream_fn<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
+/// Creates a stream from a poll function, such as that of a channel; it is called again until it returns `None`.
+pub fn stream_fn<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
     struct StreamFn<F>(F);
 
     impl<F> Unpin for StreamFn<F> {}
