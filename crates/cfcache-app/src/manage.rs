@@ -30,7 +30,7 @@ pub use crate::manage::dry_run::{dry_run, only_reads};
 pub use crate::manage::regions::{Imported, RegionImport};
 pub use crate::manage::table::SettingRow;
 pub use crate::manage::value::{SETTINGS, SettingValue};
-use crate::observe::CallObserver;
+use crate::observe::show_events;
 use crate::purge::{confirm, describe_zone};
 use crate::session::Session;
 use crate::{pages, scope, wording};
@@ -258,7 +258,7 @@ async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageR
     let session = Session::open(connection).await?;
     let client = &session.client;
     let zones =
-        pages::all(async |page| client.call(&ListZones::page(page), &mut CallObserver::new(console)).await)
+        pages::all(async |page| client.call(&ListZones::page(page), &mut show_events(console)).await)
             .await
             .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
@@ -274,7 +274,7 @@ async fn environments(
     let zone = scope::zone(&session.client, zone, console).await?;
     let answer = session
         .client
-        .call(&ZoneRequest::environments(&zone), &mut CallObserver::new(console))
+        .call(&ZoneRequest::environments(&zone), &mut show_events(console))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the environments"))?;
     session.close().await;
@@ -291,7 +291,7 @@ struct SettingsContext<'a> {
 impl SettingsContext<'_> {
     /// Calls the API.
     async fn call<E: Endpoint>(&self, request: &E) -> Result<Answer<E::Reply>, Error> {
-        self.client.call(request, &mut CallObserver::new(self.console)).await
+        self.client.call(request, &mut show_events(self.console)).await
     }
 }
 

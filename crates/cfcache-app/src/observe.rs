@@ -1,7 +1,7 @@
 //! Observes a run: builds its report, shows its requests, writes failed entries.
 
 use core::time::Duration;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,90 +18,29 @@ use tokio::time::Instant;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
-use crate::journal::{Point, Writer};
+use crate::journal::Writer;
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::secret::path_name;
 use crate::source::{Chunk, Invalid};
 
-/// Forwards the events of a single call to the console, and counts its requests.
-pub struct CallObserver<'a> {
-    console: &'a dyn Console,
-    /// The counts of its requests.
-    pub summary: Summary,
-    /// How many warnings came with its result.
-    pub warnings: u64,
-    /// Whether a request is in flight.
-    pub in_flight: Rc<Cell<bool>>,
+/// Returns an observer of a single call that shows its events.
+pub fn show_events(console: &dyn Console) -> impl FnMut(Event<'_>) {
+    move |event| show_event(console, &event)
 }
 
-impl<'a> CallObserver<'a> {
-    /// Creates an observer of one call.
-    pub fn new(console: &'a dyn Console) -> Self {
-        Self { console, summary: Summary::default(), warnings: 0, in_flight: Rc::default() }
+/// Shows an event of a call or a run on the console.
+pub(crate) fn show_event(console: &dyn Console, event: &Event<'_>) {
+    match event {
+        Event::Exchange(exchange) => console.exchange(exchange),
+        Event::Warning(warning) => warn_of_success(console, warning),
+        _ => {}
     }
-}
-
-impl Observer for CallObserver<'_> {
-    fn on(&mut self, event: Event<'_>) {
-        match &event {
-            Event::Progress { summary, .. } => self.summary = **summary,
-            Event::Sent { .. } => self.in_flight.set(true),
-            Event::Exchange(exchange) => {
-                self.in_flight.set(false);
-                self.console.exchange(exchange);
-            }
-            Event::Warning(warning) => {
-                self.warnings += 1;
-                warn_of_success(self.console, warning);
-            }
-            _ => {}
-        }
-        self.console.event(&event);
-    }
+    console.event(event);
 }
 
 /// Shows once what the API reports with a success, also with `--quiet`.
 fn warn_of_success(console: &dyn Console, warning: &ResponseInfo) {
     console.say_once(&format!("warning: the API accepted it, but reports: {warning}"));
-}
-
-/// Findings about the input that have not been reported yet.
-#[derive(Default)]
-pub(crate) struct InputFindings {
-    /// The number of entries, if they were counted.
-    pub(crate) total: Option<u64>,
-    /// Whether an invalid entry ends the input.
-    pub(crate) stops_at_invalid: bool,
-    pub(crate) invalid: Vec<Invalid>,
-    pub(crate) warnings: Vec<(String, String)>,
-    /// Why reading stopped early, if it did.
-    pub(crate) broken: Option<Failure>,
-    /// Whether it was read to its end.
-    pub(crate) ended: bool,
-    /// Why the journal does not contain all accepted entries, if it does not.
-    pub(crate) unrecorded: Option<String>,
-    /// Entries that belong to no zone, with the reason.
-    pub(crate) unrouted: Vec<(Entry, String)>,
-    /// The position in the input, for the journal.
-    point: Point,
-}
-
-impl InputFindings {
-    pub(crate) fn new(total: Option<u64>, stops_at_invalid: bool) -> Self {
-        Self { total, stops_at_invalid, ..Self::default() }
-    }
-
-    /// Stores the findings of a chunk, and returns its entries.
-    pub(crate) fn keep(&mut self, chunk: Chunk) -> Vec<Entry> {
-        self.invalid.extend(chunk.invalid);
-        self.warnings.extend(chunk.warnings);
-        self.broken = chunk.broken.or(self.broken.take());
-        // A chunk that only contains an error has no position.
-        if chunk.point.read > self.point.read {
-            self.point = chunk.point;
-        }
-        chunk.entries
-    }
 }
 
 /// Observes a run over a list, and builds its report, or one for each zone.
@@ -116,9 +55,12 @@ pub(crate) struct RunObserver<'a> {
     started: Instant,
     /// How many requests are in flight.
     in_flight: usize,
-    found: Rc<RefCell<InputFindings>>,
+    /// The findings of the input that have not been reported yet.
+    found: Rc<RefCell<Chunk>>,
     failed_to: Option<FailedTo>,
     journal: Option<Writer>,
+    /// Why the journal does not contain all accepted entries, if it does not.
+    unrecorded: Option<String>,
     /// Notified when the run waits for the rate limits for the first time.
     paced: Option<Rc<Notify>>,
     /// Collects the accepted URLs, if they are needed later.
@@ -143,7 +85,7 @@ impl<'a> RunObserver<'a> {
     pub(crate) fn new(
         console: &'a dyn Console,
         report: Report,
-        found: Rc<RefCell<InputFindings>>,
+        found: Rc<RefCell<Chunk>>,
         failed_to: Option<FailedTo>,
     ) -> Self {
         Self {
@@ -156,6 +98,7 @@ impl<'a> RunObserver<'a> {
             found,
             failed_to,
             journal: None,
+            unrecorded: None,
             paced: None,
             accepted: None,
             exit: Exit::Accepted,
@@ -302,7 +245,7 @@ impl<'a> RunObserver<'a> {
             self.keep(&given, true);
         }
         if let ErrorCause::Unrecorded(source) = &error.cause {
-            self.found.borrow_mut().unrecorded.get_or_insert_with(|| source.to_string());
+            self.unrecorded.get_or_insert_with(|| source.to_string());
         }
         // The first failure of each kind is shown at once, so that a person need not wait for the end.
         let told = (outcome.scope, exit);
@@ -322,6 +265,11 @@ impl<'a> RunObserver<'a> {
             self.failed_to = None;
             self.exit = self.exit.or(self.console.failure(&failure));
         }
+    }
+
+    /// Why the journal does not contain all accepted entries, if it does not.
+    pub(crate) const fn take_unrecorded(&mut self) -> Option<String> {
+        self.unrecorded.take()
     }
 
     /// Ends the run: returns its report and exit code. There is a summary for each scope.
@@ -401,8 +349,6 @@ impl Observer for RunObserver<'_> {
                     paced.notify_one();
                 }
             }
-            Event::Exchange(exchange) => self.console.exchange(exchange),
-            Event::Warning(warning) => warn_of_success(self.console, warning),
             Event::Ended(outcome) => {
                 if let Some(accepted) = self.accepted.as_ref().filter(|_| outcome.result.is_ok()) {
                     accepted.borrow_mut().accept(outcome.scope, outcome.batch.entries());
@@ -428,7 +374,7 @@ impl Observer for RunObserver<'_> {
             Event::Exchange(_) => self.in_flight = self.in_flight.saturating_sub(1),
             _ => {}
         }
-        self.console.event(&event);
+        show_event(self.console, &event);
     }
 
     fn record(&mut self, outcome: &Outcome) -> Option<Recording> {

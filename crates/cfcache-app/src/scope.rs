@@ -9,7 +9,7 @@ use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::IdOrName;
-use crate::observe::CallObserver;
+use crate::observe::show_events;
 use crate::secret::shown;
 
 /// Returns the id of a zone; a domain is looked up.
@@ -39,7 +39,7 @@ pub async fn find_zone(
         IdOrName::Id(id) => return Ok((id.clone(), None)),
         IdOrName::Name(domain) => domain,
     };
-    let zones = zones_named(client, domain, &mut CallObserver::new(console), |odd| console.warn(odd)).await;
+    let zones = zones_named(client, domain, &mut show_events(console), |odd| console.warn(odd)).await;
     let zones = zones.map_err(|error| cannot_look_up(&error, domain))?;
     let name = shown(domain);
     match zones.as_slice() {
@@ -100,7 +100,7 @@ pub async fn zones_named(
 /// A suggestion if there is no zone with that name: the token can see no zones at all, or a host was given instead of
 /// its zone.
 async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> String {
-    let page = match client.call(&ListZones::page(1), &mut CallObserver::new(console)).await {
+    let page = match client.call(&ListZones::page(1), &mut show_events(console)).await {
         Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
         Ok(page) => page.result,
         Err(_) => Vec::new(),
@@ -152,7 +152,7 @@ pub async fn environment(
         IdOrName::Id(id) => return Ok(id.clone()),
         IdOrName::Name(name) => name,
     };
-    let answer = client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await.map_err(|error| {
+    let answer = client.call(&ZoneRequest::environments(zone), &mut show_events(console)).await.map_err(|error| {
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
@@ -211,7 +211,7 @@ pub async fn may_be_production(
     match environment {
         IdOrName::Name(name) => is_production(name),
         IdOrName::Id(id) => {
-            match client.call(&ZoneRequest::environments(zone), &mut CallObserver::new(console)).await {
+            match client.call(&ZoneRequest::environments(zone), &mut show_events(console)).await {
                 Ok(answer) => {
                     let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
                     known.is_none_or(|known| is_production(&known.name))

@@ -89,6 +89,8 @@ pub struct Chunk {
     pub broken: Option<Failure>,
     /// The position in the input after this chunk, for the journal.
     pub point: Point,
+    /// Entries that belong to no zone, with the reason. They are found after reading.
+    pub(crate) unrouted: Vec<(Entry, String)>,
 }
 
 /// An invalid entry.
@@ -127,6 +129,18 @@ impl Chunk {
     /// A chunk that only contains an error.
     pub fn broken(failure: Failure) -> Self {
         Self { broken: Some(failure), ..Self::default() }
+    }
+
+    /// Adds the findings of the next chunk, and returns its entries.
+    pub(crate) fn keep(&mut self, next: Self) -> Vec<Entry> {
+        self.invalid.extend(next.invalid);
+        self.warnings.extend(next.warnings);
+        self.broken = next.broken.or(self.broken.take());
+        // A chunk that only contains an error has no position.
+        if next.point.read > self.point.read {
+            self.point = next.point;
+        }
+        next.entries
     }
 
     /// Makes room for a whole chunk, before the first of its entries.

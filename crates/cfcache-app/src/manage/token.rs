@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manage::{ManageReport, ManageResult};
-use crate::observe::CallObserver;
+use crate::observe::show_events;
 use crate::session::Session;
 
 /// Verifies the token: exit code 0 only if it is active.
@@ -26,7 +26,7 @@ pub(super) async fn verify(
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
     let ask =
-        async |request: VerifyToken<'_>| session.client.call(&request, &mut CallObserver::new(console)).await;
+        async |request: VerifyToken<'_>| session.client.call(&request, &mut show_events(console)).await;
     let result = match account {
         None => ask(VerifyToken::for_user()).await,
         Some(account) => match ask(VerifyToken::for_account(&account.value)).await {

@@ -11,8 +11,8 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::interrupts::Interrupts;
 use crate::journal::Writer;
-use crate::observe::InputFindings;
 use crate::purge::auto_plan;
+use crate::purge::input::InputReader;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -53,12 +53,13 @@ pub(super) fn finish_report(
     report: &mut Report,
     exit: Exit,
     kind: Kind,
-    found: InputFindings,
+    input: &InputReader<'_>,
+    unrecorded: Option<String>,
     journal: Option<&Writer>,
     console: &dyn Console,
 ) -> Exit {
     let mut exit = exit;
-    let InputFindings { broken, ended, unrecorded, stops_at_invalid, .. } = found;
+    let (broken, ended) = (input.found.borrow_mut().broken.take(), input.ended);
     if let Some(failure) = &broken {
         exit = exit.or(console.failure(failure));
     }
@@ -83,7 +84,7 @@ pub(super) fn finish_report(
         console.say(&format!(
                 "warning: {all} accepted by an earlier run, according to the journal `{}`; remove it to send {them} again", journal.name()));
     }
-    let is_given_up = broken.is_some() || (stops_at_invalid && report.invalid > 0);
+    let is_given_up = broken.is_some() || (input.stops_at_invalid && report.invalid > 0);
     if is_given_up {
         console.note("reading stopped there; the entries before it were sent");
         exit = exit.or(Exit::Usage);

@@ -248,8 +248,9 @@ impl<'a> Bulk<'a> {
             }
         }
         let journal = observer.close_journal().await;
+        let unrecorded = observer.take_unrecorded();
         let (mut report, exit) = observer.finish(&summaries);
-        let exit = finish_report(&mut report, exit, kind, input.found.take(), journal.as_ref(), console);
+        let exit = finish_report(&mut report, exit, kind, &input, unrecorded, journal.as_ref(), console);
         (report, exit, journal)
     }
 }

@@ -1,11 +1,11 @@
 //! `purge everything` and `invalidate everything`: one request.
 
+use core::cell::Cell;
 use core::future::{Future as _, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
-use std::rc::Rc;
 
-use cfcache_client::PurgeScope;
+use cfcache_client::{Event, PurgeScope, Summary};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::PurgeCache;
@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, describe};
 use crate::interrupts::Interrupts;
 use crate::job::{EverythingJob, IdOrName};
-use crate::observe::{CallObserver, WAITING, millis};
+use crate::observe::{WAITING, millis, show_event};
 use crate::purge::scopes::ResolvedScope;
 use crate::purge::visits::{AfterPurge, ask_before, collector, wait_for_origin};
 use crate::purge::{confirm, describe_zone};
@@ -94,10 +94,19 @@ pub(super) async fn send(
     interrupts: &Interrupts,
 ) -> (Report, Exit) {
     let started = Instant::now();
-    let mut watch = CallObserver::new(console);
-    let in_flight = Rc::clone(&watch.in_flight);
+    let (mut summary, mut warnings, in_flight) = (Summary::default(), 0, Cell::new(false));
+    let mut observer = |event: Event<'_>| {
+        match &event {
+            Event::Progress { summary: now, .. } => summary = **now,
+            Event::Sent { .. } => in_flight.set(true),
+            Event::Exchange(_) => in_flight.set(false),
+            Event::Warning(_) => warnings += 1,
+            _ => {}
+        }
+        show_event(console, &event);
+    };
     let result = {
-        let mut call = pin!(session.client.call(request, &mut watch));
+        let mut call = pin!(session.client.call(request, &mut observer));
         let mut first = pin!(interrupts.nth(1));
         let mut second = pin!(interrupts.nth(2));
         let mut interrupted = false;
@@ -121,12 +130,11 @@ pub(super) async fn send(
         .await
     };
     let was_in_flight = in_flight.get();
-    let tally = watch.summary;
-    report.warnings = watch.warnings;
+    report.warnings = warnings;
     report.items = 1;
-    report.requests = tally.requests + u64::from(was_in_flight);
-    report.retries = tally.retries;
-    report.rate_limited = tally.rate_limited;
+    report.requests = summary.requests + u64::from(was_in_flight);
+    report.retries = summary.retries;
+    report.rate_limited = summary.rate_limited;
     report.elapsed_ms = millis(started.elapsed());
     let (exit, error, failure) = match result {
         Some(Ok(_)) => (Exit::Accepted, None, None),
@@ -138,7 +146,7 @@ pub(super) async fn send(
             (error.kind().into(), Some(item), Some(failure))
         }
         None => {
-            let message = match (was_in_flight, tally.requests) {
+            let message = match (was_in_flight, summary.requests) {
                 (true, _) => "interrupted; it may have been accepted",
                 (false, 0) => "interrupted before it was sent",
                 (false, _) => "interrupted before it was tried again",

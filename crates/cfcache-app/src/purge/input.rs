@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::journal::JournalReplay;
-use crate::observe::{FailedTo, InputFindings, RunObserver};
+use crate::observe::{FailedTo, RunObserver};
 use crate::purge::{empty, interrupted};
 use crate::report::{ItemError, Report};
 use crate::route::Routes;
@@ -36,8 +36,14 @@ pub(super) struct InputReader<'a> {
     chunks: mpsc::Receiver<Chunk>,
     /// Entries that were read already.
     first: Option<Vec<Entry>>,
-    /// The findings of reading, including entries without a zone.
-    pub(super) found: Rc<RefCell<InputFindings>>,
+    /// The number of entries, if they were counted.
+    total: Option<u64>,
+    /// Whether an invalid entry ends the input.
+    pub(super) stops_at_invalid: bool,
+    /// Whether it was read to its end.
+    pub(super) ended: bool,
+    /// The findings of reading that have not been reported yet, including entries without a zone.
+    pub(super) found: Rc<RefCell<Chunk>>,
     /// The zone of each entry; `None` if there is one scope.
     routes: Option<&'a Routes>,
     /// The index of each zone's scope.
@@ -47,14 +53,23 @@ pub(super) struct InputReader<'a> {
 }
 
 impl<'a> InputReader<'a> {
-    fn new(chunks: mpsc::Receiver<Chunk>, first: Option<Vec<Entry>>, found: InputFindings) -> Self {
-        let found = Rc::new(RefCell::new(found));
-        Self { chunks, first, found, routes: None, numbers: BTreeMap::new(), sorted: VecDeque::new() }
+    fn new(chunks: mpsc::Receiver<Chunk>, total: Option<u64>, stops_at_invalid: bool) -> Self {
+        Self {
+            chunks,
+            first: None,
+            total,
+            stops_at_invalid,
+            ended: false,
+            found: Rc::default(),
+            routes: None,
+            numbers: BTreeMap::new(),
+            sorted: VecDeque::new(),
+        }
     }
 
     /// Starts to read. With a journal, entries are skipped once the input is known to be the same.
     pub(super) fn begin(sources: Sources, replay: Option<JournalReplay>) -> Self {
-        let found = InputFindings::new(sources.total(), sources.stops_at_invalid());
+        let (total, stops_at_invalid) = (sources.total(), sources.stops_at_invalid());
         let is_at_hand = sources.is_at_hand();
         let read = move |give: &mut dyn FnMut(Chunk) -> bool| match replay {
             None => sources.read(give),
@@ -70,14 +85,14 @@ impl<'a> InputReader<'a> {
             }
         };
         let chunks = if is_at_hand { read_now(read) } else { read_ahead(read) };
-        Self::new(chunks, None, found)
+        Self::new(chunks, total, stops_at_invalid)
     }
 
     /// An input of given entries.
     pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
         let (_, chunks) = mpsc::channel(1);
-        let found = InputFindings::new(Some(entries.len() as u64), false);
-        Self::new(chunks, Some(entries), found)
+        let total = Some(entries.len() as u64);
+        Self { first: Some(entries), ..Self::new(chunks, total, false) }
     }
 
     /// Reads up to the first entry that can be sent, and returns whether there is one.
@@ -104,8 +119,8 @@ impl<'a> InputReader<'a> {
     }
 
     /// The number of entries, if they were counted.
-    pub(super) fn total(&self) -> Option<u64> {
-        self.found.borrow().total
+    pub(super) const fn total(&self) -> Option<u64> {
+        self.total
     }
 
     /// Sets the scope of each entry: that of its zone.
@@ -168,9 +183,8 @@ impl InputReader<'_> {
             return Poll::Ready(Some(first));
         }
         let chunk = self.chunks.poll_recv(context);
-        let mut found = self.found.borrow_mut();
-        found.ended |= matches!(chunk, Poll::Ready(None));
-        chunk.map(|chunk| chunk.map(|chunk| found.keep(chunk)))
+        self.ended |= matches!(chunk, Poll::Ready(None));
+        chunk.map(|chunk| chunk.map(|chunk| self.found.borrow_mut().keep(chunk)))
     }
 
     fn sort(&mut self, entries: Vec<Entry>) {

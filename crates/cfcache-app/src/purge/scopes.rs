@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{Destination, Scope};
-use crate::observe::CallObserver;
+use crate::observe::show_events;
 use crate::purge::interrupted;
 use crate::report::Report;
 use crate::route::Routes;
@@ -146,7 +146,7 @@ impl FoundScopes {
 /// Lists the zones that the token may read, and their smallest plan, because all share one rate limit.
 async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes, Option<Plan>), Failure> {
     let zones = pages::all(async |page| {
-        session.client.call(&ListZones::page(page), &mut CallObserver::new(console)).await
+        session.client.call(&ListZones::page(page), &mut show_events(console)).await
     })
     .await
     .map_err(|error| {

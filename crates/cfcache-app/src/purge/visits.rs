@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::job::{GateJob, Targets, VerifyJob, Visits, WarmJob};
 use crate::journal::Writer;
-use crate::observe::CallObserver;
+use crate::observe::show_events;
 use crate::purge::changed::SiteFiles;
 use crate::purge::interrupted;
 use crate::report::Report;
@@ -331,8 +331,7 @@ impl AfterPurge<'_> {
             Some(environment) => request.with_environment(environment),
             None => request,
         };
-        let mut trace = CallObserver::new(self.console);
-        self.client.call(&request, &mut trace).await.map(drop).map_err(|error| error.to_string())
+        self.client.call(&request, &mut show_events(self.console)).await.map(drop).map_err(|error| error.to_string())
     }
 
     /// The numbers of the URLs to verify, ascending, or `None` for all; and the number of those that an earlier run
