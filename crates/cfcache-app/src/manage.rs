@@ -257,10 +257,9 @@ fn interrupted(is_change: bool) -> Failure {
 async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
     let client = &session.client;
-    let zones =
-        pages::all(async |page| client.call(&ListZones::page(page), &mut show_events(console)).await)
-            .await
-            .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
+    let zones = pages::all(async |page| client.call(&ListZones::page(page), &mut show_events(console)).await)
+        .await
+        .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
     Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.result)))
 }

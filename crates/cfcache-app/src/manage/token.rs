@@ -25,8 +25,7 @@ pub(super) async fn verify(
     console: &dyn Console,
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
-    let ask =
-        async |request: VerifyToken<'_>| session.client.call(&request, &mut show_events(console)).await;
+    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut show_events(console)).await;
     let result = match account {
         None => ask(VerifyToken::for_user()).await,
         Some(account) => match ask(VerifyToken::for_account(&account.value)).await {

@@ -331,7 +331,11 @@ impl AfterPurge<'_> {
             Some(environment) => request.with_environment(environment),
             None => request,
         };
-        self.client.call(&request, &mut show_events(self.console)).await.map(drop).map_err(|error| error.to_string())
+        self.client
+            .call(&request, &mut show_events(self.console))
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// The numbers of the URLs to verify, ascending, or `None` for all; and the number of those that an earlier run

@@ -93,7 +93,8 @@ impl<'r> Sitemap<'r> {
 
     /// Returns whether more is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
-        let buffer = self.open.last().map_or(&[][..], |document| document.reader.get_ref().get_ref().buffer());
+        let buffer =
+            self.open.last().map_or(&[][..], |document| document.reader.get_ref().get_ref().buffer());
         memchr::memmem::find(buffer, b"loc>").is_some()
     }
 
@@ -238,7 +239,9 @@ impl<'r> Document<'r> {
             let event = self.reader.read_event_into(buffer);
             // The reader took the end of the limit for that of the file.
             if self.reader.get_ref().limit() == 0 {
-                return Err(Error::other(format!("there are more than {MAX_EVENT_BYTES} bytes without a tag")));
+                return Err(Error::other(format!(
+                    "there are more than {MAX_EVENT_BYTES} bytes without a tag"
+                )));
             }
             let event = event.map_err(|error| match error {
                 quick_xml::Error::Io(error) => Error::other(error.to_string()),
