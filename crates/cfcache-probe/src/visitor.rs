@@ -1,10 +1,9 @@
 //! The HTTP client: requests URLs as a visitor does, with one transport for each origin.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -48,8 +47,8 @@ const MAX_CONNECTIONS: usize = 64;
 pub struct Visitor {
     settings: VisitorBuilder,
     origins: Mutex<Origins>,
-    /// Whether the local address to connect to has turned out not to support TLS.
-    is_cleartext: AtomicBool,
+    /// Whether the local address to connect to supports TLS, once an answer showed it.
+    supports_tls: OnceLock<bool>,
 }
 
 /// The open transports.
@@ -151,22 +150,31 @@ impl Visitor {
         sink: BodySink<'_>,
     ) -> Result<Visit, NoAnswer> {
         let (origin, path) = address(url).map_err(NoAnswer)?;
-        match self.ask(&origin, &path, headers, sink).await {
-            Err(error) if self.is_refusal_of_tls(&origin, &error) => {
-                self.is_cleartext.store(true, Ordering::Relaxed);
-                self.ask(&origin, &path, headers, sink).await
-            }
-            result => result,
+        let may_lack_tls = origin.scheme() == Scheme::Https && self.is_local();
+        if may_lack_tls && self.supports_tls.get() == Some(&false) {
+            return self.ask(&without_tls(&origin), &path, headers, sink).await.map_err(|e| no_answer(&e));
         }
-        .map_err(|error| no_answer(&error))
-    }
-
-    /// Returns whether the local address to connect to does not support TLS, as an emulated edge does not.
-    fn is_refusal_of_tls(&self, origin: &Origin, error: &TransportError) -> bool {
-        origin.scheme() == Scheme::Https
-            && error.phase() == Phase::Tls
-            && !matches!(error.cause(), Cause::Certificate | Cause::Configuration)
-            && self.is_local()
+        let error = match self.ask(&origin, &path, headers, sink).await {
+            Ok(visit) => {
+                if may_lack_tls {
+                    self.supports_tls.get_or_init(|| true);
+                }
+                return Ok(visit);
+            }
+            Err(error) => error,
+        };
+        if !(may_lack_tls && self.supports_tls.get().is_none() && is_refusal_of_tls(&error)) {
+            return Err(no_answer(&error));
+        }
+        match self.ask(&without_tls(&origin), &path, headers, sink).await {
+            // With this status, servers that demand TLS answer a request without it.
+            Ok(visit) if visit.answer.status == 400 && !visit.answer.is_from_edge() => Err(no_answer(&error)),
+            Ok(visit) => {
+                self.supports_tls.get_or_init(|| false);
+                Ok(visit)
+            }
+            Err(cleartext) => Err(NoAnswer(format!("{error}; without TLS: {cleartext}"))),
+        }
     }
 
     /// Returns whether all requests go to this machine.
@@ -183,12 +191,7 @@ impl Visitor {
         headers: &[(HeaderName, HeaderValue)],
         sink: BodySink<'_>,
     ) -> Result<Visit, TransportError> {
-        let transport = if origin.scheme() == Scheme::Https && self.is_cleartext.load(Ordering::Relaxed) {
-            let cleartext = format!("http://{}", origin.authority()).parse();
-            self.transport(&cleartext.unwrap_or_else(|_| origin.clone()))?
-        } else {
-            self.transport(origin)?
-        };
+        let transport = self.transport(origin)?;
         let mut message = http::Request::new(Bytes::new());
         *message.uri_mut() = path.clone();
         let map = message.headers_mut();
@@ -360,7 +363,7 @@ impl VisitorBuilder {
     /// Creates the visitor. Nothing is sent yet.
     #[must_use]
     pub fn build(self) -> Visitor {
-        Visitor { settings: self, origins: Mutex::default(), is_cleartext: AtomicBool::new(false) }
+        Visitor { settings: self, origins: Mutex::default(), supports_tls: OnceLock::new() }
     }
 }
 
@@ -379,6 +382,16 @@ impl fmt::Debug for VisitorBuilder {
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the same origin without TLS.
+fn without_tls(origin: &Origin) -> Origin {
+    format!("http://{}", origin.authority()).parse().unwrap_or_else(|_| origin.clone())
+}
+
+/// Returns whether a server without TLS, such as an emulated edge, can be the cause of an error.
+fn is_refusal_of_tls(error: &TransportError) -> bool {
+    error.phase() == Phase::Tls && !matches!(error.cause(), Cause::Certificate | Cause::Configuration)
 }
 
 /// Returns the hash of everything in a reader.

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
@@ -33,25 +33,9 @@ struct Server {
 }
 
 impl Server {
-    /// Starts a server with a certificate for `localhost`, modified by `change`. Without an authority, it is
-    /// self-signed.
+    /// Starts a server with a certificate of [`config`].
     fn start(authority: Option<&Authority>, change: impl FnOnce(&mut CertificateParams)) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "A server");
-        change(&mut params);
-        let certificate = match authority {
-            Some(authority) => params.signed_by(&key, authority).unwrap(),
-            None => params.self_signed(&key).unwrap(),
-        };
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = config(authority, change);
         Self::accepting(move |socket| {
             let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
             answer(StreamOwned::new(tls, socket));
@@ -91,6 +75,26 @@ impl Server {
         assert!(!ran.err.contains(TOKEN), "{ran:?}");
         assert_eq!(self.accepts.load(Ordering::SeqCst), 1, "{ran:?}");
     }
+}
+
+/// Creates a certificate for `localhost`, modified by `change`. Without an authority, it is self-signed.
+fn config(authority: Option<&Authority>, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "A server");
+    change(&mut params);
+    let certificate = match authority {
+        Some(authority) => params.signed_by(&key, authority).unwrap(),
+        None => params.self_signed(&key).unwrap(),
+    };
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    Arc::new(config)
 }
 
 /// Reads one request, and accepts it.
@@ -192,4 +196,35 @@ fn explains_invalid_certificates_without_retries() {
         socket.write_all(&[21, 3, 2, 0, 2, 2, 70]).unwrap();
     });
     refused(&old, "offers neither TLS 1.2 nor TLS 1.3");
+}
+
+#[test]
+fn a_visitor_does_not_continue_without_tls_after_a_failed_handshake() {
+    let authority = authority();
+    let directory = Dir::new();
+    let ours = directory.file("ours.pem", authority.pem());
+    let config = config(Some(&authority), |_| ());
+    let is_first = AtomicBool::new(true);
+    let server = Server::accepting(move |mut socket| {
+        let mut hello = [0];
+        socket.peek(&mut hello).unwrap();
+        let page = b"HTTP/1.1 200 OK\r\ncf-ray: 1-FRA\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        if hello != [22] {
+            socket.write_all(page).unwrap();
+        } else if is_first.swap(false, Ordering::SeqCst) {
+            let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket);
+            let _head = stream.read(&mut [0; 1024]).unwrap();
+            stream.write_all(page).unwrap();
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        }
+    });
+    let ran = bare()
+        .args("probe https://localhost/a https://localhost/b --concurrency 1 --roots bundled")
+        .args(&format!("--verify-connect localhost:{}", server.port))
+        .arg("--ca-file")
+        .arg(&ours)
+        .run();
+    ran.exits(5);
+    assert!(ran.out.contains("200") && ran.out.contains("(setting up TLS)"), "{ran:?}");
 }

@@ -120,6 +120,23 @@ async fn an_incomplete_body_has_no_hash() {
     assert!(visit.broken.is_some());
 }
 
+/// A handshake can fail because the server is overloaded. Its answer without TLS says nothing about the page.
+#[tokio::test]
+async fn an_error_without_tls_does_not_hide_a_failed_handshake() {
+    let bad_request = answer("400 Bad Request\r\nserver: nginx\r\n", "");
+    for (second, after) in [(bad_request, ""), ("no HTTP\r\n\r\n".to_owned(), "; without TLS: ")] {
+        let server = Server::start(move |_| second.clone()).await;
+        let visitor =
+            Visitor::builder("t").with_connect_to("127.0.0.1", server.address.port()).build();
+        for _ in 0..2 {
+            let error = visitor.visit("https://www.example.com/a", &[]).await.unwrap_err().to_string();
+            assert!(error.contains("does not speak TLS") && error.contains(after), "{error}");
+        }
+        // Each request tried TLS first.
+        assert_eq!(server.heads().len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn recognizes_error_pages_of_the_edge() {
     let server = Server::start(|_| answer("403 Forbidden\r\ncf-ray: a-FRA\r\n", "error code: 1020")).await;
