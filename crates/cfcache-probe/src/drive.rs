@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::answer::VisitorAnswer;
 use crate::gate::{Expectation, Gate, GateSettings, GateStep, Matcher, busted};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Queue, QueueStep};
+use crate::queue::{MAX_WAIT, Queue, QueueStep, TOO_LONG_A_WAIT};
 use crate::variant::Variant;
 use crate::verify::{Decided, UrlToVerify, Verification, VerifyStep};
 use crate::visitor::{NoAnswer, Visit, Visitor, host_of};
@@ -107,8 +107,8 @@ async fn next<S: Stream + Unpin>(stream: &mut S, has_ended: bool) -> Option<S::I
 }
 
 async fn wait(began: Instant, until: Option<Duration>) {
-    match until {
-        Some(until) => sleep_until(began + until).await,
+    match until.and_then(|until| began.checked_add(until)) {
+        Some(until) => sleep_until(until).await,
         None => pending().await,
     }
 }
@@ -145,7 +145,7 @@ pub async fn probe(
 ) -> bool {
     let began = Instant::now();
     let mut stop = pin!(stop);
-    let mut queue = Queue::new(limits);
+    let mut queue = Queue::new(limits, MAX_WAIT);
     let mut waiting: Vec<VisitRequest> = Vec::new();
     let mut running = JoinSet::new();
     let mut done = BTreeMap::new();
@@ -158,7 +158,15 @@ pub async fn probe(
                 read += 1;
             }
         }
+        while let Some((target, visited)) = done.remove(&given) {
+            emit(&target, &visited);
+            given += 1;
+        }
         let until = match queue.next(began.elapsed()) {
+            QueueStep::GiveUp((number, target)) => {
+                done.insert(number, (target, Err(NoAnswer::new(TOO_LONG_A_WAIT))));
+                continue;
+            }
             QueueStep::Start(ticket, (number, target)) => {
                 let visitor = Arc::clone(visitor);
                 running.spawn(async move {
@@ -181,10 +189,6 @@ pub async fn probe(
                 let now = began.elapsed();
                 queue.end(now, ticket, reaction(now.saturating_sub(ticket.started()), &visited));
                 done.insert(number, (target, visited));
-                while let Some((target, visited)) = done.remove(&given) {
-                    emit(&target, &visited);
-                    given += 1;
-                }
             }
             more = next(&mut urls, has_ended || is_full) => match more {
                 Some(more) => waiting = more,
@@ -227,6 +231,10 @@ pub async fn warm(
             read += 1;
         }
         let until = match warmer.next(began.elapsed()) {
+            WarmStep::Decided(url, variant, warmed) => {
+                count(&mut open, url, variant, &warmed, emit);
+                continue;
+            }
             WarmStep::Fetch(fetch) => {
                 let target = open.get(&fetch.url).and_then(|(target, _)| target.varied(fetch.variant));
                 let visitor = Arc::clone(visitor);
@@ -265,15 +273,8 @@ pub async fn warm(
                     Ok(visit) => Ok(&visit.answer),
                     Err(why) => Err(why.as_str()),
                 };
-                let warmed = warmer.on_answer(began.elapsed(), fetch, whole);
-                if let Some(warmed) = warmed
-                    && let Some((target, left)) = open.get_mut(&fetch.url)
-                {
-                    emit(target, fetch.variant, &warmed);
-                    *left -= 1;
-                    if *left == 0 {
-                        open.remove(&fetch.url);
-                    }
+                if let Some(warmed) = warmer.on_answer(began.elapsed(), fetch, whole) {
+                    count(&mut open, fetch.url, fetch.variant, &warmed, emit);
                 }
             }
             more = next(&mut urls, has_ended || is_full) => match more {
@@ -281,6 +282,23 @@ pub async fn warm(
                 None => has_ended = true,
             },
             () = wait(began, until) => {}
+        }
+    }
+}
+
+/// Passes the result of one request for a URL to `emit`.
+fn count(
+    open: &mut BTreeMap<usize, (VisitRequest, usize)>,
+    url: usize,
+    variant: Variant,
+    warmed: &Warmed,
+    emit: &mut impl FnMut(&VisitRequest, Variant, &Warmed),
+) {
+    if let Some((target, left)) = open.get_mut(&url) {
+        emit(target, variant, warmed);
+        *left -= 1;
+        if *left == 0 {
+            open.remove(&url);
         }
     }
 }

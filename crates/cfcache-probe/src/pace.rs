@@ -97,6 +97,11 @@ impl Pace {
         Some(now.max(spaced).max(self.blocked_until))
     }
 
+    /// Returns until when the host demanded no requests.
+    pub(crate) const fn blocked_until(&self) -> Duration {
+        self.blocked_until
+    }
+
     pub(crate) fn start(&mut self, now: Duration) {
         self.in_flight += 1;
         let due = self.last.map_or(now, |last| last.saturating_add(self.interval()));

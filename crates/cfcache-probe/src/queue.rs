@@ -8,11 +8,20 @@ use crate::pace::{Limits, Pace, Reaction};
 /// The maximum number of requests in flight over all hosts. More would only use more sockets.
 const MAX_IN_FLIGHT: usize = 64;
 
+/// The longest wait that a host may demand of a probe or of warming. The client of the API waits as long by default.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// Why a request was not sent after a host had demanded a longer wait than that.
+pub(crate) const TOO_LONG_A_WAIT: &str =
+    "not requested, because the host demands a longer wait (`Retry-After`)";
+
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum QueueStep<T> {
     /// Send this request.
     Start(Ticket, T),
+    /// Give this request up: its host demanded a wait that is too long.
+    GiveUp(T),
     /// Wait until that time, unless a request ends first.
     Wait(Duration),
     /// Wait until a request in flight ends.
@@ -40,6 +49,7 @@ impl Ticket {
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     limits: Limits,
+    max_wait: Duration,
     names: HashMap<String, usize>,
     hosts: Vec<HostQueue<T>>,
     /// The hosts with due tasks, in turn.
@@ -57,9 +67,11 @@ struct HostQueue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// Creates a queue that gives requests up if a host demands to wait longer than `max_wait`.
+    pub(crate) fn new(limits: Limits, max_wait: Duration) -> Self {
         Self {
             limits,
+            max_wait,
             names: HashMap::new(),
             hosts: Vec::new(),
             turns: VecDeque::new(),
@@ -91,6 +103,11 @@ impl<T> Queue<T> {
         self.later.len() + self.turns.iter().map(|host| self.hosts[*host].due.len()).sum::<usize>()
     }
 
+    /// Returns until when a host demanded to send no requests.
+    pub(crate) fn blocked_until(&self, host: usize) -> Duration {
+        self.hosts[host].pace.blocked_until()
+    }
+
     pub(crate) const fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -116,6 +133,14 @@ impl<T> Queue<T> {
         for _ in 0..self.turns.len() {
             let Some(number) = self.turns.pop_front() else { break };
             let host = &mut self.hosts[number];
+            if host.pace.blocked_until() > now.saturating_add(self.max_wait)
+                && let Some(task) = host.due.pop_front()
+            {
+                if !host.due.is_empty() {
+                    self.turns.push_front(number);
+                }
+                return Next::GiveUp(task);
+            }
             match host.pace.ready_at(now) {
                 Some(at) if at <= now => {
                     let Some(task) = host.due.pop_front() else { continue };
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn hosts_do_not_delay_each_other() {
-        let mut queue = Queue::new(Limits::new(1, Some(10.0)));
+        let mut queue = Queue::new(Limits::new(1, Some(10.0)), MAX_WAIT);
         let (a, b) = (queue.host("a.test"), queue.host("b.test"));
         for task in 0..2 {
             queue.push(a, ("a", task), Duration::ZERO);
@@ -186,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_task_waits_until_it_is_due() {
-        let mut queue = Queue::new(Limits::PROBE);
+        let mut queue = Queue::new(Limits::PROBE, MAX_WAIT);
         let host = queue.host("a.test");
         queue.push(host, "late", ms(500));
         queue.push(host, "early", ms(200));
@@ -199,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_overloaded_host_does_not_slow_down_others() {
-        let mut queue = Queue::new(Limits::WARM);
+        let mut queue = Queue::new(Limits::WARM, MAX_WAIT);
         let (a, b) = (queue.host("a.test"), queue.host("b.test"));
         queue.push(a, 1, ms(0));
         let (ticket, _) = start(&mut queue, ms(0));
@@ -208,5 +233,23 @@ mod tests {
         queue.push(b, 3, ms(20));
         assert_eq!(start(&mut queue, ms(400)).1, 3);
         assert_eq!(queue.next(ms(400)), QueueStep::Wait(ms(60_010)));
+    }
+
+    #[test]
+    fn gives_up_the_tasks_of_a_host_that_demands_too_long_a_wait() {
+        for wait in [Duration::from_secs(601), Duration::MAX] {
+            let mut queue = Queue::new(Limits::WARM, MAX_WAIT);
+            let (a, b) = (queue.host("a.test"), queue.host("b.test"));
+            queue.push(a, 1, ms(0));
+            let (ticket, _) = start(&mut queue, ms(0));
+            queue.end(ms(10), ticket, Reaction::Overloaded(Some(wait)));
+            for (host, task) in [(a, 2), (a, 3), (b, 4)] {
+                queue.push(host, task, ms(10));
+            }
+            assert_eq!(queue.next(ms(10)), Next::GiveUp(2));
+            assert_eq!(queue.next(ms(10)), Next::GiveUp(3));
+            assert_eq!(start(&mut queue, ms(10)).1, 4);
+            assert_eq!(queue.next(ms(10)), Next::Empty);
+        }
     }
 }

@@ -14,7 +14,7 @@ use cfcache_model::endpoint::Action;
 
 use crate::answer::{CacheStatus, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Queue, QueueStep, Ticket};
+use crate::queue::{Queue, QueueStep, TOO_LONG_A_WAIT, Ticket};
 use crate::variant::Variant;
 use crate::verdict::{ExpectedBody, NotCached, PurgeTimes, Survivor, Unproven, Verdict, judge};
 
@@ -235,7 +235,7 @@ impl Verification {
     pub fn new(settings: VerifySettings) -> Self {
         Self {
             settings,
-            queue: Queue::new(settings.limits),
+            queue: Queue::new(settings.limits, settings.timeout),
             urls: BTreeMap::new(),
             pushed: 0,
             counts: VerifyCounts::default(),
@@ -281,15 +281,16 @@ impl Verification {
 
     /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> VerifyStep {
-        let next = self.queue.next(now);
-        let is_idle = match next {
-            QueueStep::Start(ticket, (url, variant)) => return VerifyStep::Ask(Ask { ticket, url, variant }),
-            QueueStep::Empty => self.queue.in_flight() == 0,
-            QueueStep::Wait(_) | QueueStep::WaitForEnd => false,
-        };
-        let mut wait = match next {
-            QueueStep::Wait(until) => Some(until),
-            _ => None,
+        let (is_idle, mut wait) = loop {
+            match self.queue.next(now) {
+                QueueStep::Start(ticket, (url, variant)) => {
+                    return VerifyStep::Ask(Ask { ticket, url, variant });
+                }
+                QueueStep::GiveUp((url, _)) => self.give_up_request(now, url),
+                QueueStep::Wait(until) => break (false, Some(until)),
+                QueueStep::WaitForEnd => break (false, None),
+                QueueStep::Empty => break (self.queue.in_flight() == 0, None),
+            }
         };
         if !self.to_purge.is_empty() && !self.is_purging {
             let due = self.to_purge_since.saturating_add(BATCH_DELAY);
@@ -346,10 +347,7 @@ impl Verification {
                 if matches!(verdict, Verdict::Survivor(_)) && !is_same {
                     url.still_served.push(variant);
                 }
-                url.state = UrlState::Diagnosing(left.saturating_sub(1));
-                if left <= 1 {
-                    self.close(number);
-                }
+                self.diagnosed_one(number, left);
             }
             UrlState::Asking => {
                 url.first_asked.get_or_insert(ticket.started());
@@ -361,6 +359,26 @@ impl Verification {
             }
             UrlState::Purging | UrlState::CleaningUp => {}
         }
+    }
+
+    fn diagnosed_one(&mut self, number: usize, left: usize) {
+        if let Some(url) = self.urls.get_mut(&number) {
+            url.state = State::Diagnosing(left.saturating_sub(1));
+        }
+        if left <= 1 {
+            self.close(number);
+        }
+    }
+
+    /// Handles a request that is not sent, because the host demanded a longer wait than the timeout.
+    fn give_up_request(&mut self, now: Duration, number: usize) {
+        let Some(url) = self.urls.get_mut(&number) else { return };
+        if let State::Diagnosing(left) = url.state {
+            return self.diagnosed_one(number, left);
+        }
+        let unanswered = || Verdict::Unproven(Unproven::NoAnswer(TOO_LONG_A_WAIT.to_owned()));
+        let verdict = url.last.get_or_insert_with(unanswered).clone();
+        self.give_up(now, number, &verdict);
     }
 
     fn asked(&mut self, now: Duration, number: usize, verdict: Verdict) {
@@ -388,7 +406,7 @@ impl Verification {
         if is_old && url.purges < MAX_REPEATED_PURGES && now < deadline && now >= url.round_began + patience {
             return self.purge_again(now, number, UrlState::Purging);
         }
-        if now >= deadline {
+        if now >= deadline || self.queue.blocked_until(url.host) > deadline {
             return self.give_up(now, number, &verdict);
         }
         let due = match verdict {

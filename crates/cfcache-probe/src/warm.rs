@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::answer::{CacheStatus, Obstacle, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Queue, QueueStep, Ticket};
+use crate::queue::{MAX_WAIT, Queue, QueueStep, TOO_LONG_A_WAIT, Ticket};
 use crate::variant::Variant;
 
 /// How many times a request is repeated that was refused temporarily or got no answer.
@@ -140,8 +140,10 @@ impl fmt::Display for WarmFailure {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarmStep {
-    /// WarmFetch a URL completely, and pass the result to [`Warmer::on_answer`].
+    /// Fetch a URL completely, and pass the result to [`Warmer::on_answer`].
     Fetch(WarmFetch),
+    /// A URL is not fetched, or not again: its host demanded a wait of more than 10 minutes. This is its result.
+    Decided(usize, Variant, Warmed),
     /// Wait until that time, unless a request ends first.
     Wait(Duration),
     /// Wait until a request ends.
@@ -187,7 +189,7 @@ impl Warmer {
     /// HIT.
     #[must_use]
     pub fn new(limits: Limits, certify: bool) -> Self {
-        Self { queue: Queue::new(limits), certify, is_stopped: false }
+        Self { queue: Queue::new(limits, MAX_WAIT), certify, is_stopped: false }
     }
 
     /// Adds a URL of a host, with an index that the caller chooses.
@@ -207,6 +209,11 @@ impl Warmer {
         match self.queue.next(now) {
             QueueStep::Start(ticket, WarmTask { url, variant, host, tries, certifies }) => {
                 WarmStep::Fetch(WarmFetch { ticket, url, variant, host, tries, certifies })
+            }
+            QueueStep::GiveUp(WarmTask { url, variant, certifies, .. }) => {
+                let failure = WarmFailure::NoAnswer(TOO_LONG_A_WAIT.to_owned());
+                let warmed = if certifies { Warmed::NotCertified(None) } else { Warmed::Failed(failure) };
+                WarmStep::Decided(url, variant, warmed)
             }
             QueueStep::Wait(until) => WarmStep::Wait(until),
             QueueStep::Empty if self.queue.in_flight() == 0 => WarmStep::Idle,
@@ -229,6 +236,7 @@ impl Warmer {
             Err(_) => Reaction::Silent,
         };
         self.queue.end(now, fetch.ticket, reaction);
+        let is_refused = matches!(reaction, Reaction::Overloaded(Some(wait)) if wait > MAX_WAIT);
         let warmed = match answer {
             Ok(answer) if fetch.certifies => Warmed::certify(answer),
             Ok(answer) => Warmed::from_answer(answer),
@@ -237,7 +245,7 @@ impl Warmer {
         };
         let WarmFetch { url, variant, host, tries, certifies, .. } = fetch;
         // The second request is not repeated: a repetition would itself fill the cache.
-        if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped {
+        if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped && !is_refused {
             let wait = Duration::from_secs(1 << (2 * tries));
             let task = WarmTask { url, variant, host, tries: tries + 1, certifies };
             self.queue.push(host, task, now + wait);
@@ -326,6 +334,23 @@ mod tests {
         assert_eq!(warm(false, &[busy(), Ok(answer(200, "MISS"))]), (Warmed::Warm(CacheStatus::Miss), 2));
         assert_eq!(warm(false, &[Err("reset"), Ok(answer(200, "MISS"))]).1, 2);
         assert_eq!(warm(false, &[Ok(answer(429, "")), Err("a"), Err("b")]).0.to_string(), "no answer: b");
+    }
+
+    #[test]
+    fn does_not_wait_longer_than_ten_minutes_for_a_host() {
+        let mut warmer = Warmer::new(Limits::WARM, false);
+        warmer.push(Duration::ZERO, "a.test", 0, Variant::Plain);
+        warmer.push(Duration::ZERO, "a.test", 1, Variant::Plain);
+        let WarmStep::Fetch(fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
+        let mut refusal = answer(429, "");
+        refusal.retry_after = Some(Duration::from_secs(601));
+        let warmed = warmer.on_answer(Duration::ZERO, fetch, Ok(&refusal));
+        assert_eq!(warmed, Some(Warmed::Failed(WarmFailure::Obstacle(Obstacle::RateLimited))));
+        let WarmStep::Decided(1, Variant::Plain, warmed) = warmer.next(Duration::ZERO) else {
+            panic!("the second URL waits")
+        };
+        assert!(warmed.to_string().contains("demands a longer wait"), "{warmed}");
+        assert_eq!(warmer.next(Duration::ZERO), WarmStep::Idle);
     }
 
     #[test]

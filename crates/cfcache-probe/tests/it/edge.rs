@@ -24,6 +24,8 @@ pub(crate) struct Page {
     pub(crate) without_age: u32,
     /// An answer that replaces all others.
     pub(crate) always: Option<(u16, &'static str)>,
+    /// `Retry-After`, in seconds.
+    pub(crate) retry_after: Option<u64>,
     /// The variants with a separate copy, which no purge reaches.
     pub(crate) pinned: Vec<Variant>,
     pub(crate) asked: Vec<Duration>,
@@ -115,6 +117,9 @@ impl Edge {
                 (200, "MISS")
             }
         };
+        if let Some(seconds) = page.retry_after {
+            headers.insert("retry-after", seconds.into());
+        }
         if !cache.is_empty() {
             headers.insert("cf-cache-status", cache.parse().unwrap());
         }

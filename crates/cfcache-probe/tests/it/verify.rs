@@ -141,6 +141,30 @@ fn repeats_requests_after_errors_until_the_timeout_without_purging() {
 }
 
 #[test]
+fn a_demanded_wait_does_not_extend_the_timeout() {
+    let refused = "the edge refused the request because of the request rate (429)";
+    let unasked = "no answer: not requested, because the host demands a longer wait (`Retry-After`)";
+    for seconds in [31, 86_400, u64::MAX] {
+        let mut edge = Edge::with_pages(6, secs(10));
+        for page in &mut edge.pages[1..] {
+            (page.always, page.retry_after) = (Some((429, "")), Some(seconds));
+        }
+        let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+        // The others were requested before the first of them was answered.
+        let mut expected = vec!["proven"];
+        expected
+            .extend(edge.pages[1..].iter().map(|page| if page.asked.is_empty() { unasked } else { refused }));
+        assert_eq!(run.verdicts(), expected);
+        assert!(expected.contains(&unasked) && run.took < secs(5), "{:?}", run.took);
+    }
+    // A wait within the timeout is obeyed.
+    let mut edge = Edge::with_pages(1, secs(10));
+    (edge.pages[0].always, edge.pages[0].retry_after) = (Some((429, "")), Some(20));
+    let run = verify(&mut edge, settings(Action::Purge), secs(100), secs(100));
+    assert_eq!((run.verdicts(), edge.pages[0].asked.len()), (vec![refused.to_owned()], 2));
+}
+
+#[test]
 fn revalidated_proves_an_invalidation_but_not_a_purge() {
     for (always, wanted) in [
         ((200, "UPDATING"), "proven"),

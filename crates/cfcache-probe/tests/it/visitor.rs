@@ -126,8 +126,7 @@ async fn an_error_without_tls_does_not_hide_a_failed_handshake() {
     let bad_request = answer("400 Bad Request\r\nserver: nginx\r\n", "");
     for (second, after) in [(bad_request, ""), ("no HTTP\r\n\r\n".to_owned(), "; without TLS: ")] {
         let server = Server::start(move |_| second.clone()).await;
-        let visitor =
-            Visitor::builder("t").with_connect_to("127.0.0.1", server.address.port()).build();
+        let visitor = Visitor::builder("t").with_connect_to("127.0.0.1", server.address.port()).build();
         for _ in 0..2 {
             let error = visitor.visit("https://www.example.com/a", &[]).await.unwrap_err().to_string();
             assert!(error.contains("does not speak TLS") && error.contains(after), "{error}");
