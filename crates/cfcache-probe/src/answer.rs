@@ -4,11 +4,14 @@ use core::fmt;
 use core::time::Duration;
 use std::time::SystemTime;
 
-use http::header::{AGE, ETAG, LOCATION, RETRY_AFTER};
+use http::header::{AGE, CONTENT_ENCODING, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
 /// The maximum length of a header value that is kept; longer values are truncated.
 const MAX_HEADER_CHARS: usize = 512;
+
+/// The value of an `Age` that is greater (<https://www.rfc-editor.org/rfc/rfc9111#section-1.2.2>).
+const MAX_AGE: u64 = 1 << 31;
 
 /// The value of `CF-Cache-Status` (<https://developers.cloudflare.com/cache/concepts/cache-responses/>).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -161,7 +164,7 @@ impl Body {
 pub struct VisitorAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// `CF-Cache-Status`.
+    /// `CF-Cache-Status`. Different values in several lines are one undocumented value, such as `MISS, HIT`.
     pub cache_status: Option<CacheStatus>,
     /// `Age`, in seconds.
     pub age: Option<u64>,
@@ -171,6 +174,8 @@ pub struct VisitorAnswer {
     pub etag: Option<String>,
     /// `Location`, of a redirect.
     pub location: Option<String>,
+    /// `Content-Encoding`, unless it is `identity`: the body is compressed, although no request asks for that.
+    pub encoding: Option<String>,
     /// `CF-Mitigated`: a challenge was served in place of the page
     /// (<https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/>).
     pub mitigated: Option<String>,
@@ -193,13 +198,15 @@ impl VisitorAnswer {
                 Some(date.duration_since(now).unwrap_or(Duration::ZERO))
             }
         });
+        let encoding = text(CONTENT_ENCODING.as_str());
         Self {
             status: status.as_u16(),
-            cache_status: text("cf-cache-status").map(|value| CacheStatus::from_header(&value)),
-            age: text(AGE.as_str()).and_then(|value| value.trim().parse().ok()),
+            cache_status: cache_status(headers),
+            age: text(AGE.as_str()).and_then(|value| parse_age(&value)),
             ray: text("cf-ray"),
             etag: text(ETAG.as_str()),
             location: text(LOCATION.as_str()),
+            encoding: encoding.filter(|value| !matches!(value.trim(), "" | "identity")),
             mitigated: text("cf-mitigated"),
             retry_after,
             body: Body::new(0),
@@ -310,6 +317,25 @@ impl fmt::Display for Obstacle {
     }
 }
 
+/// Returns the value of `CF-Cache-Status`.
+fn cache_status(headers: &HeaderMap) -> Option<CacheStatus> {
+    let mut values: Vec<_> =
+        headers.get_all("cf-cache-status").iter().map(|value| value.as_bytes()).collect();
+    values.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
+    let value = String::from_utf8_lossy(&values.join(&b", "[..])).into_owned();
+    // The documented name for a response in which the cache had no part. Usually there is no header.
+    let is_none =
+        ["", "NONE", "UNKNOWN", "NONE/UNKNOWN"].iter().any(|none| none.eq_ignore_ascii_case(value.trim()));
+    (!is_none).then(|| CacheStatus::from_header(&value))
+}
+
+/// Parses `Age`: of a list, only the first member counts (<https://www.rfc-editor.org/rfc/rfc9111#section-5.1>).
+fn parse_age(value: &str) -> Option<u64> {
+    let age = value.split(',').next()?.trim();
+    let is_number = !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| age.parse().map_or(MAX_AGE, |age: u64| age.min(MAX_AGE)))
+}
+
 /// Returns whether a redirect leads to the login of Cloudflare Access.
 fn is_access_login(location: &str) -> bool {
     let Some((_, rest)) = location.split_once("://") else { return false };
@@ -383,8 +409,45 @@ mod tests {
         let found = answer(200, &[("age", "-1"), ("cf-ray", "8f3a-fra1"), ("cf-cache-status", "WARP")]);
         assert_eq!((found.age, found.colo()), (None, None));
         assert_eq!(found.cache_status, Some(CacheStatus::Other("WARP".to_owned())));
-        assert_eq!(answer(200, &[("age", "99999999999999999999999")]).age, None);
         assert!(!answer(200, &[]).is_from_edge());
+    }
+
+    #[test]
+    fn parses_unusual_ages() {
+        let age = |value: &'static str| answer(200, &[("age", value)]).age;
+        for (value, expected) in [
+            ("99999999999999999999999", Some(MAX_AGE)),
+            ("18446744073709551615", Some(MAX_AGE)),
+            ("7, 99", Some(7)),
+            ("007", Some(7)),
+            ("+7", None),
+            ("7.5", None),
+            ("", None),
+            (", 7", None),
+        ] {
+            assert_eq!(age(value), expected, "{value}");
+        }
+        assert_eq!(answer(200, &[("age", "7"), ("age", "99")]).age, Some(7));
+    }
+
+    #[test]
+    fn contradictory_cache_statuses_are_an_undocumented_one() {
+        let both = answer(200, &[("cf-cache-status", "MISS"), ("cf-cache-status", "HIT")]);
+        assert_eq!(both.cache_status, Some(CacheStatus::Other("MISS, HIT".to_owned())));
+        let same = answer(200, &[("cf-cache-status", "MISS"), ("cf-cache-status", "miss")]);
+        assert_eq!(same.cache_status, Some(CacheStatus::Miss));
+    }
+
+    #[test]
+    fn a_response_without_the_cache_has_no_status() {
+        for value in ["NONE", "none", "UNKNOWN", "NONE/UNKNOWN", ""] {
+            let found = answer(403, &[("cf-cache-status", value), ("cf-ray", "8f3a1b2c3d4e5f60-FRA")]);
+            assert_eq!(
+                (found.cache_status.as_ref(), found.obstacle()),
+                (None, Some(Obstacle::Blocked)),
+                "{value}"
+            );
+        }
     }
 
     #[test]

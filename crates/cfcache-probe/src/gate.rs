@@ -263,6 +263,17 @@ impl<'a> Matcher<'a> {
     ///
     /// Why the condition is not met, as a fragment such as ``the status is 503``.
     pub fn finish(self, answer: &VisitorAnswer, headers: &http::HeaderMap) -> Result<(), String> {
+        let is_about_body =
+            matches!(self.condition, Condition::Contains(_) | Condition::Json { .. } | Condition::Sha256(_));
+        self.check(answer, headers).map_err(|why| match &answer.encoding {
+            Some(how) if is_about_body => {
+                format!("{why}; it is compressed ({how}), although the request does not ask for it")
+            }
+            _ => why,
+        })
+    }
+
+    fn check(self, answer: &VisitorAnswer, headers: &http::HeaderMap) -> Result<(), String> {
         match self.condition {
             Condition::Status(expected) if answer.status == *expected => Ok(()),
             Condition::Status(_) => Err(format!("the status is {}", answer.status)),
@@ -550,6 +561,15 @@ mod tests {
         assert_eq!(check("contains aab", 200, &headers, &["aa", "ab"]), Ok(()));
         let missed = check("contains build-42", 200, &headers, &["build-4", "1"]).unwrap_err();
         assert_eq!(missed, "the text is not in the 8 bytes of the body");
+    }
+
+    #[test]
+    fn says_that_a_body_without_the_text_is_compressed() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", "gzip".parse().unwrap());
+        let found = check("contains v2", 200, &headers, &["\u{1f}"]).unwrap_err();
+        assert!(found.contains("not in the 1 bytes") && found.contains("compressed (gzip)"), "{found}");
+        assert_eq!(check("status 204", 200, &headers, &[]).unwrap_err(), "the status is 200");
     }
 
     #[test]

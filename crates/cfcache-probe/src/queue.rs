@@ -139,7 +139,7 @@ impl<T> Queue<T> {
                 if !host.due.is_empty() {
                     self.turns.push_front(number);
                 }
-                return Next::GiveUp(task);
+                return QueueStep::GiveUp(task);
             }
             match host.pace.ready_at(now) {
                 Some(at) if at <= now => {
@@ -246,10 +246,10 @@ mod tests {
             for (host, task) in [(a, 2), (a, 3), (b, 4)] {
                 queue.push(host, task, ms(10));
             }
-            assert_eq!(queue.next(ms(10)), Next::GiveUp(2));
-            assert_eq!(queue.next(ms(10)), Next::GiveUp(3));
+            assert_eq!(queue.next(ms(10)), QueueStep::GiveUp(2));
+            assert_eq!(queue.next(ms(10)), QueueStep::GiveUp(3));
             assert_eq!(start(&mut queue, ms(10)).1, 4);
-            assert_eq!(queue.next(ms(10)), Next::Empty);
+            assert_eq!(queue.next(ms(10)), QueueStep::Empty);
         }
     }
 }

@@ -7,6 +7,9 @@ use cfcache_model::endpoint::Action;
 
 use crate::answer::{CacheStatus, Obstacle, Sha256, VisitorAnswer};
 
+/// A longer body that was not read completely is not requested again, in bytes.
+const MAX_REPEATED_BODY: u64 = 64 << 20;
+
 /// The purge that an answer is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -132,8 +135,13 @@ pub enum Unproven {
     StillThere,
     /// No URL of a file answers with its content.
     NotServed,
-    /// The body was not read completely, so it cannot be compared.
-    NotCompared,
+    /// Only this many bytes of the body could be read, so it cannot be compared.
+    NotCompared {
+        /// The number of bytes.
+        bytes: u64,
+    },
+    /// The body is compressed, although the request did not ask for it, so it cannot be compared.
+    Compressed(String),
     /// There is no answer from before the purge, but a transition from HIT is required.
     NotAskedBefore,
     /// The value of `CF-Cache-Status` is unknown.
@@ -181,10 +189,11 @@ impl Verdict {
                 | Unproven::StillThere
                 | Unproven::NoAnswer(_)
                 | Unproven::NotAsked => true,
+                Unproven::NotCompared { bytes } => *bytes <= MAX_REPEATED_BODY,
                 // A page that is never fresh always gets this answer.
                 Unproven::Revalidated
                 | Unproven::NotServed
-                | Unproven::NotCompared
+                | Unproven::Compressed(_)
                 | Unproven::NotAskedBefore
                 | Unproven::UnknownStatus(_)
                 | Unproven::PurgeFailed(_) => false,
@@ -204,13 +213,18 @@ pub fn judge(purged: PurgeTimes, answer: &VisitorAnswer, expected: Option<Expect
     // If the age of the copy is uncertain, a different body is more conclusive.
     let is_young = matches!(verdict, Verdict::Unproven(Unproven::SameSecond | Unproven::NoAge));
     let Some(expected) = expected.filter(|_| verdict.is_settled() || is_young) else { return verdict };
-    match (expected.matches(answer), answer.body.sha256) {
+    let is_deletion = matches!(expected, ExpectedBody::NotThis(_));
+    let is_expected = expected.matches(answer);
+    // It may be the body of a deleted file, unless it is an error page. Files that are stored compressed are equal.
+    let is_unclear = if is_deletion { answer.status < 300 } else { is_expected == Some(false) };
+    if let Some(encoding) = answer.encoding.as_ref().filter(|_| is_unclear) {
+        return Verdict::Unproven(Unproven::Compressed(encoding.clone()));
+    }
+    match (is_expected, answer.body.sha256) {
         (Some(true), _) => verdict,
         (_, None) | (None, _) if is_young => verdict,
-        (_, None) | (None, _) => Verdict::Unproven(Unproven::NotCompared),
-        (Some(false), Some(_)) if matches!(expected, ExpectedBody::NotThis(_)) => {
-            Verdict::Unproven(Unproven::StillThere)
-        }
+        (_, None) | (None, _) => Verdict::Unproven(Unproven::NotCompared { bytes: answer.body.bytes }),
+        (Some(false), Some(_)) if is_deletion => Verdict::Unproven(Unproven::StillThere),
         (Some(false), Some(found)) => Verdict::Unproven(Unproven::Unexpected { found }),
     }
 }
@@ -306,7 +320,12 @@ impl fmt::Display for Unproven {
             Self::StillThere => f.write_str("the file was deleted, but the origin still serves it"),
             Self::NotServed => f.write_str("no URL of the file is answered with its bytes"),
             Self::NotAskedBefore => f.write_str("there is no answer from before the purge to compare with"),
-            Self::NotCompared => f.write_str("the body could not be read completely, so it was not compared"),
+            Self::NotCompared { .. } => {
+                f.write_str("the body could not be read completely, so it was not compared")
+            }
+            Self::Compressed(how) => {
+                write!(f, "the body is compressed ({how}) without a request for it, so it was not compared")
+            }
             Self::UnknownStatus(word) => write!(f, "the edge reports the unknown cache status `{word}`"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
             Self::NotAsked => f.write_str("it was not requested: the verification was stopped"),
@@ -342,7 +361,12 @@ impl Verdict {
                 Unproven::NotServed => Some(
                     "check that the upload is complete and that the site is served under these URLs, then purge again",
                 ),
-                Unproven::NotCompared => Some("verify a smaller file"),
+                Unproven::NotCompared { .. } => {
+                    Some("check that the whole response arrives; files of more than 512 MiB are not compared")
+                }
+                Unproven::Compressed(_) => {
+                    Some("let the origin compress only responses to requests with `Accept-Encoding`")
+                }
                 Unproven::NotAskedBefore => Some("check that the URL can be reached from here"),
                 Unproven::UnknownStatus(_) => None,
                 Unproven::NoAnswer(_) => Some("check that the URL can be reached from here"),

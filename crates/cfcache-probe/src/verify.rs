@@ -363,7 +363,7 @@ impl Verification {
 
     fn diagnosed_one(&mut self, number: usize, left: usize) {
         if let Some(url) = self.urls.get_mut(&number) {
-            url.state = State::Diagnosing(left.saturating_sub(1));
+            url.state = UrlState::Diagnosing(left.saturating_sub(1));
         }
         if left <= 1 {
             self.close(number);
@@ -373,7 +373,7 @@ impl Verification {
     /// Handles a request that is not sent, because the host demanded a longer wait than the timeout.
     fn give_up_request(&mut self, now: Duration, number: usize) {
         let Some(url) = self.urls.get_mut(&number) else { return };
-        if let State::Diagnosing(left) = url.state {
+        if let UrlState::Diagnosing(left) = url.state {
             return self.diagnosed_one(number, left);
         }
         let unanswered = || Verdict::Unproven(Unproven::NoAnswer(TOO_LONG_A_WAIT.to_owned()));

@@ -37,6 +37,8 @@ pub enum Skipped {
     Bypass,
     /// There is no cache status in the answer.
     NoStatus,
+    /// The cache status is undocumented.
+    UnknownStatus,
 }
 
 /// Why a URL could not be fetched.
@@ -74,6 +76,7 @@ impl Warmed {
             Some(CacheStatus::Dynamic) => Self::Skipped(Skipped::Dynamic),
             Some(CacheStatus::Bypass) => Self::Skipped(Skipped::Bypass),
             Some(CacheStatus::Stale) => Self::Failed(WarmFailure::Stale),
+            Some(CacheStatus::Other(_)) => Self::Skipped(Skipped::UnknownStatus),
             Some(status) => Self::Warm(status.clone()),
             None => Self::Skipped(Skipped::NoStatus),
         }
@@ -120,6 +123,7 @@ impl fmt::Display for Skipped {
             Self::Dynamic => "no rule makes it eligible for the cache (DYNAMIC)",
             Self::Bypass => "its own headers forbid caching (BYPASS)",
             Self::NoStatus => "Cloudflare's cache did not answer",
+            Self::UnknownStatus => "the edge reports an unknown cache status",
         })
     }
 }
@@ -319,6 +323,8 @@ mod tests {
             (200, "DYNAMIC", "no rule makes it eligible for the cache (DYNAMIC)"),
             (200, "BYPASS", "its own headers forbid caching (BYPASS)"),
             (200, "", "Cloudflare's cache did not answer"),
+            (200, "NONE", "Cloudflare's cache did not answer"),
+            (200, "MISS, HIT", "the edge reports an unknown cache status"),
             (200, "STALE", "the origin cannot be reached (STALE)"),
             (404, "MISS", "the status is 404"),
         ] {

@@ -80,6 +80,10 @@ fn decision_table() {
         ("520", "unproven", "unproven"),
         ("503 DYNAMIC", "unproven", "unproven"),
         ("200 WARP", "unproven", "unproven"),
+        ("200 NONE", "not_cached", "not_cached"),
+        ("301 NONE/UNKNOWN location=/b", "not_cached", "not_cached"),
+        ("403 NONE", "unproven", "unproven"),
+        ("200 HIT age=99999999999999999999", "survivor", "survivor"),
     ] {
         for (action, expected) in [(Action::Purge, purge), (Action::Invalidate, invalidate)] {
             let found = verdict(action, given, None);
@@ -87,6 +91,8 @@ fn decision_table() {
         }
     }
 }
+
+const GZIPPED: &str = "the body is compressed (gzip) without a request for it, so it was not compared";
 
 #[test]
 fn with_an_expected_body_only_that_body_is_proven() {
@@ -104,6 +110,10 @@ fn with_an_expected_body_only_that_body_is_proven() {
         ("200 HIT body=old", "the body is not the expected one"),
         // A body that was not read completely has no hash.
         ("200 MISS", "the body could not be read completely, so it was not compared"),
+        ("200 MISS content-encoding=gzip body=old", GZIPPED),
+        // A file that is stored compressed.
+        ("200 MISS content-encoding=gzip body=new", "proven"),
+        ("200 MISS content-encoding=identity body=old", "the body is not the expected one"),
         // An old copy is a survivor, whatever its content is.
         ("200 HIT age=99 body=new", "the old copy is still served (HIT, 99 s old)"),
     ] {
@@ -124,6 +134,9 @@ fn files_are_compared_only_if_served_and_deleted_ones_must_be_gone() {
         // Nothing was compared, so "not changed" proves nothing.
         ("404 REVALIDATED body=old", of_file, "the origin says that the copy did not change (REVALIDATED)"),
         ("200 MISS", of_file, "the body could not be read completely, so it was not compared"),
+        ("200 MISS content-encoding=gzip body=old", of_file, GZIPPED),
+        ("200 MISS content-encoding=gzip body=new", deleted, GZIPPED),
+        ("404 MISS content-encoding=gzip body=new", deleted, "proven"),
         ("404 MISS body=new", deleted, "proven"),
         ("200 MISS body=new", deleted, "proven"),
         ("200 MISS body=old", deleted, "the file was deleted, but the origin still serves it"),
@@ -196,5 +209,14 @@ fn every_unsettled_verdict_has_a_cure() {
     ] {
         let found = verdict(Action::Purge, given, None);
         assert!(!found.is_settled() && found.cure().is_some(), "{given}: {found}");
+    }
+}
+
+#[test]
+fn a_body_that_was_cut_off_is_requested_again_unless_it_is_large() {
+    for (bytes, may_change) in [(0, true), (64 << 20, true), (512 << 20, false)] {
+        let answer = answer("200 MISS").with_body(Body::new(bytes));
+        let purged = PurgeTimes::new(Action::Purge, Duration::ZERO, Duration::ZERO);
+        assert_eq!(judge(purged, &answer, EXACTLY_NEW).may_change(), may_change, "{bytes}");
     }
 }

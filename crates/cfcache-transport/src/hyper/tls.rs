@@ -198,7 +198,12 @@ fn describe_certificate(error: &CertificateError) -> String {
             }
         }
         E::NotValidForName => "has a certificate that is not valid for this name".to_owned(),
-        E::UnknownIssuer => "has a certificate from an authority that is not trusted here".to_owned(),
+        // A browser may fetch or know a missing intermediate certificate; no other client does.
+        E::UnknownIssuer => {
+            "has a certificate from an authority that is not trusted here, or does not send the \
+                             whole chain"
+                .to_owned()
+        }
         E::Other(error) if TrustError::is_self_signed(error) => {
             "has a self-signed certificate that is not trusted".to_owned()
         }
