@@ -27,7 +27,7 @@ use crate::request::Asked;
 use crate::rule::Effects;
 use crate::settings::{CacheSettings, VisitorInfo};
 use crate::step::{Fetch, FetchTicket, FillId, Keep, OriginFailure, RequestStep, ResponseStep};
-use crate::store::{self, Store};
+use crate::store::{self, CacheStore};
 
 /// The methods that are passed on; others are answered with 501. This list is a choice: 501 was observed for unknown
 /// methods, but the known ones are not documented.
@@ -85,7 +85,7 @@ const SWEPT_WITH_A_REQUEST: usize = 4;
 #[derive(Debug)]
 pub struct Edge {
     settings: CacheSettings,
-    store: Store,
+    store: CacheStore,
     flights: HashMap<u64, Flight>,
     /// The fetch in progress for a key, and until when other requests wait for it.
     locks: HashMap<Arc<str>, (FillId, SystemTime)>,
@@ -133,7 +133,7 @@ impl Edge {
     pub fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
-            store: Store::default(),
+            store: CacheStore::default(),
             flights: HashMap::new(),
             locks: HashMap::new(),
             unstored: HashSet::new(),

@@ -5,7 +5,7 @@ use cfcache_model::endpoint::Action;
 use std::sync::Arc;
 
 use crate::entry::StoredResponse;
-use crate::store::Store;
+use crate::store::CacheStore;
 
 /// A purge or an invalidation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct PurgeEffect {
     /// Some of the removed objects; none for an invalidation.
     pub(crate) shown: Vec<Arc<StoredResponse>>,
     /// All removed objects with their indexes, if nothing was left.
-    pub(crate) _indexes: Option<Box<Store>>,
+    pub(crate) _indexes: Option<Box<CacheStore>>,
 }
 
 /// The environments that a purge affects.

@@ -14,7 +14,7 @@ use crate::purge::{PurgeEffect, PurgeItems, Reach};
 /// - A purge of many objects takes them out of their slots and does not change the indexes: index entries for an empty
 ///   slot are skipped, and removed gradually afterwards. So the time of a purge is that of finding the objects.
 #[derive(Debug, Default)]
-pub(crate) struct Store {
+pub(crate) struct CacheStore {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     /// The newest is last.
@@ -50,7 +50,7 @@ struct Place {
     range: (u32, u32),
 }
 
-impl Store {
+impl CacheStore {
     /// The variants of a key, the newest first.
     pub(crate) fn variants(&self, key: &str) -> impl Iterator<Item = (u32, &Arc<StoredResponse>)> {
         let ids = self.by_key.get(key).map(Vec::as_slice).unwrap_or_default();

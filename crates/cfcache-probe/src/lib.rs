@@ -53,7 +53,7 @@ pub use crate::gate::{
     Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
 };
 pub use crate::pace::{Limits, Reaction};
-pub use crate::queue::Ticket;
+pub use crate::queue::QueueTicket;
 pub use crate::url_list::UrlList;
 pub use crate::variant::{FilesEntry, Variant};
 pub use crate::verdict::{ExpectedBody, NotCached, PurgeTimes, Survivor, Unproven, Verdict, judge};

@@ -19,7 +19,7 @@ pub(crate) const TOO_LONG_A_WAIT: &str =
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum QueueStep<T> {
     /// Send this request.
-    Start(Ticket, T),
+    Start(QueueTicket, T),
     /// Give this request up: its host demanded a wait that is too long.
     GiveUp(T),
     /// Wait until that time, unless a request ends first.
@@ -32,12 +32,12 @@ pub(crate) enum QueueStep<T> {
 
 /// A request in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct QueueTicket {
     host: usize,
     started: Duration,
 }
 
-impl Ticket {
+impl QueueTicket {
     /// Returns when it was sent.
     #[must_use]
     pub const fn started(self) -> Duration {
@@ -149,7 +149,7 @@ impl<T> Queue<T> {
                     if !host.due.is_empty() {
                         self.turns.push_back(number);
                     }
-                    return QueueStep::Start(Ticket { host: number, started: now }, task);
+                    return QueueStep::Start(QueueTicket { host: number, started: now }, task);
                 }
                 Some(at) => soonest = Some(soonest.map_or(at, |known| known.min(at))),
                 None => {}
@@ -160,7 +160,7 @@ impl<T> Queue<T> {
     }
 
     /// Records the end of a request.
-    pub(crate) fn end(&mut self, now: Duration, ticket: Ticket, reaction: Reaction) {
+    pub(crate) fn end(&mut self, now: Duration, ticket: QueueTicket, reaction: Reaction) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.hosts[ticket.host].pace.end(now, ticket.started, reaction);
     }
@@ -184,7 +184,7 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn start<T: core::fmt::Debug>(queue: &mut Queue<T>, now: Duration) -> (Ticket, T) {
+    fn start<T: core::fmt::Debug>(queue: &mut Queue<T>, now: Duration) -> (QueueTicket, T) {
         match queue.next(now) {
             QueueStep::Start(ticket, task) => (ticket, task),
             other => panic!("{other:?}"),

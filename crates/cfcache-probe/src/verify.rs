@@ -14,7 +14,7 @@ use cfcache_model::endpoint::Action;
 
 use crate::answer::{CacheStatus, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{Queue, QueueStep, TOO_LONG_A_WAIT, Ticket};
+use crate::queue::{Queue, QueueStep, QueueTicket, TOO_LONG_A_WAIT};
 use crate::variant::Variant;
 use crate::verdict::{ExpectedBody, NotCached, PurgeTimes, Survivor, Unproven, Verdict, judge};
 
@@ -133,7 +133,7 @@ pub enum VerifyStep {
 #[non_exhaustive]
 pub struct Ask {
     /// Identifies the request.
-    pub ticket: Ticket,
+    pub ticket: QueueTicket,
     /// The index of the URL, as returned by [`Verification::push`].
     pub url: usize,
     /// The variant of the request.

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::answer::{CacheStatus, Obstacle, VisitorAnswer};
 use crate::pace::{Limits, Reaction};
-use crate::queue::{MAX_WAIT, Queue, QueueStep, TOO_LONG_A_WAIT, Ticket};
+use crate::queue::{MAX_WAIT, Queue, QueueStep, QueueTicket, TOO_LONG_A_WAIT};
 use crate::variant::Variant;
 
 /// How many times a request is repeated that was refused temporarily or got no answer.
@@ -161,7 +161,7 @@ pub enum WarmStep {
 #[non_exhaustive]
 pub struct WarmFetch {
     /// Identifies the request.
-    pub ticket: Ticket,
+    pub ticket: QueueTicket,
     /// The index of the URL, as passed by the caller.
     pub url: usize,
     /// The variant of the request.

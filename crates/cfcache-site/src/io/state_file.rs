@@ -24,11 +24,11 @@ pub struct StateFile {
     lock_path: PathBuf,
     _lock: File,
     /// The position of the file lines, their number, and the type of their hashes.
-    kept: Option<Kept>,
+    kept: Option<KeptFiles>,
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct KeptFiles {
     start: u64,
     end: u64,
     header: StateHeader,
@@ -144,7 +144,7 @@ impl StateFile {
         files: Files<'_>,
         pending: &[Target],
         before: &mut dyn FnMut(WriteStep) -> io::Result<()>,
-    ) -> io::Result<Kept> {
+    ) -> io::Result<KeptFiles> {
         match &files {
             Files::Kept => {
                 let kept = self.kept.as_ref().map(|kept| &kept.header);
@@ -203,7 +203,7 @@ impl StateFile {
         fs::rename(temporary, &self.path)?;
         before(WriteStep::SyncFolder)?;
         sync_folder(&self.path)?;
-        Ok(Kept { start, end, header })
+        Ok(KeptFiles { start, end, header })
     }
 
     fn refuse_foreign(&self) -> Result<(), StateError> {
@@ -261,14 +261,14 @@ impl Output<'_> {
 /// # Errors
 ///
 /// The same as there.
-pub fn read_unlocked(path: &Path, visit: &mut Visit<'_>) -> Result<Option<Remembered>, StateError> {
+pub fn read_unlocked(path: &Path, visit: &mut EachFile<'_>) -> Result<Option<Remembered>, StateError> {
     Ok(read(path, visit)?.map(|(remembered, _)| remembered))
 }
 
 /// The callback for each file of a state.
-pub type Visit<'a> = dyn FnMut(&StateHeader, FileEntry<'_>) + 'a;
+pub type EachFile<'a> = dyn FnMut(&StateHeader, FileEntry<'_>) + 'a;
 
-fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>, StateError> {
+fn read(path: &Path, visit: &mut EachFile<'_>) -> Result<Option<(Remembered, KeptFiles)>, StateError> {
     let io = |source| StateError::Io { what: "read", path: path.to_owned(), source };
     refuse_special(path).map_err(io)?;
     let file = match File::open(path) {
@@ -288,7 +288,7 @@ fn read(path: &Path, visit: &mut Visit<'_>) -> Result<Option<(Remembered, Kept)>
             match reader.finish() {
                 Ok(remembered) => {
                     let header = remembered.header.clone();
-                    return Ok(Some((remembered, Kept { start, end, header })));
+                    return Ok(Some((remembered, KeptFiles { start, end, header })));
                 }
                 Err(unusable) => break unusable,
             }

@@ -8,7 +8,7 @@ use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::target::{Kind, Target};
 use cfcache_site::difference::{ChangeCounts, ChangeKind, Difference, FileChange, difference};
-use cfcache_site::io::state_file::{StateError, Visit};
+use cfcache_site::io::state_file::{EachFile, StateError};
 use cfcache_site::mapping::Site;
 use cfcache_site::path;
 use cfcache_site::selection::{Selection, collapse, split_gone};
@@ -100,7 +100,7 @@ impl Work {
 pub(super) fn select(
     job: &ChangedJob,
     deployed: Deployed,
-    read: impl FnOnce(&mut Visit<'_>) -> Result<Option<Remembered>, StateError>,
+    read: impl FnOnce(&mut EachFile<'_>) -> Result<Option<Remembered>, StateError>,
     console: &dyn Console,
 ) -> Result<Work, Failure> {
     let (snapshot, list) = match deployed {
