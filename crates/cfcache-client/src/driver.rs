@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::auth::Credentials;
 use crate::codec::Codec;
 use crate::engine::{
-    Decision, JobStep, Limiter, Policy, PurgeJob, RateLimiter, Reason, RequestId, Scheduler, Step, Stop,
+    Decision, JobStep, Limiter, Policy, PurgeJob, RateLimiter, Reason, Scheduler, Step, Stop, Ticket,
     error_of, is_unclear,
 };
 use crate::error::{Error, ErrorCause};
@@ -358,7 +358,7 @@ fn epoch() -> Instant {
 
 /// A task of the job that has completed.
 enum Finished {
-    Response(RequestId, RequestSpan, Result<Response, TransportError>),
+    Response(Ticket, RequestSpan, Result<Response, TransportError>),
     Recording(u64, Result<(), RecordError>),
 }
 

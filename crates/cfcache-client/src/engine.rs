@@ -47,10 +47,10 @@ use cfcache_model::limits::PurgeLimits;
 use cfcache_model::verdict::{Answer, ApiFailure, Class};
 use cfcache_transport::Delivery;
 
-pub use crate::engine::job::{JobStep, MAX_UNRECORDED, PurgeJob, RequestId};
+pub use crate::engine::job::{JobStep, MAX_UNRECORDED, PurgeJob};
 #[cfg(feature = "driver")]
 pub(crate) use crate::engine::job::{error_of, is_unclear};
-pub use crate::engine::limiter::{Denied, Limiter, RateLimiter};
+pub use crate::engine::limiter::{Limiter, RateLimiter};
 pub use crate::engine::scheduler::{Decision, Ended, Scheduler, Step, Ticket};
 
 /// How requests are rate limited and retried.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cfcache_app::failure;
-use cfcache_client::engine::{AttemptResult, Denied, Limiter};
+use cfcache_client::engine::{AttemptResult, Limiter, Reason};
 use cfcache_client::{Error, ErrorKind, Event, PurgeScope, entries};
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::Cost;
@@ -766,7 +766,7 @@ impl fmt::Debug for PrepaidLimiter {
 }
 
 impl Limiter for PrepaidLimiter {
-    fn acquire(&self, _now: Duration, _cost: Cost) -> Result<(), Denied> {
+    fn acquire(&self, _now: Duration, _cost: Cost) -> Result<(), Reason> {
         Ok(())
     }
 

@@ -196,8 +196,8 @@ fn stand_in_scope(scope: &Scope, console: &dyn Console) -> Result<ResolvedScope,
 
 /// Returns when the limits allow a request after those before it, the last of which was sent at `now`.
 fn next_time(limiter: &mut RateLimiter, mut now: Duration, body: &PurgeBody) -> Duration {
-    while let Err(denied) = limiter.acquire(now, body.cost()) {
-        let Some(ready) = denied.until else { return now };
+    while limiter.acquire(now, body.cost()).is_err() {
+        let Some(ready) = limiter.ready_at(now, body.cost()) else { return now };
         now = ready.max(now + Duration::from_nanos(1));
     }
     let _no_hold = limiter.complete(now, now, body.cost(), AttemptResult::Done);

@@ -1,23 +1,15 @@
 use core::time::Duration;
 
-/// Computes the wait before a retry: exponential, with jitter.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Backoff {
-    base: Duration,
-    cap: Duration,
-}
+use crate::engine::Policy;
 
-impl Backoff {
-    /// Starts with waits of about `base`, and never waits longer than `cap`.
-    pub(super) const fn new(base: Duration, cap: Duration) -> Self {
-        Self { base, cap }
-    }
-
+/// The waits before a retry: exponential, with jitter.
+impl Policy {
     /// Full jitter: a random wait between zero and `base · 2ⁿ`, where `n` is the number of previous failures.
     ///
     /// For failures of one request: other requests continue, and requests that failed together do not retry together.
-    pub(super) fn full_jitter(self, failures: u32, random: u64) -> Duration {
-        let ceiling = self.base.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.cap);
+    pub(super) fn full_jitter(&self, failures: u32, random: u64) -> Duration {
+        let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
+        let ceiling = self.backoff_base.saturating_mul(factor).min(self.backoff_cap);
         between(Duration::ZERO, ceiling, random)
     }
 
@@ -26,10 +18,10 @@ impl Backoff {
     /// For a server that says "too many requests" without a wait: all requests wait, longer each time. The ten waits of
     /// the default policy together exceed the five minutes for which the API blocks an account that exceeds its global
     /// quota.
-    pub(super) fn decorrelated(self, previous: Option<Duration>, random: u64) -> Duration {
-        let cap = self.cap.saturating_mul(4);
-        let least = previous.map_or(self.base, |previous| previous.saturating_mul(2)).min(cap);
-        let most = previous.unwrap_or(self.base).saturating_mul(3).min(cap);
+    pub(super) fn decorrelated(&self, previous: Option<Duration>, random: u64) -> Duration {
+        let cap = self.backoff_cap.saturating_mul(4);
+        let least = previous.map_or(self.backoff_base, |previous| previous.saturating_mul(2)).min(cap);
+        let most = previous.unwrap_or(self.backoff_base).saturating_mul(3).min(cap);
         between(least, most, random)
     }
 }

@@ -33,19 +33,12 @@ const SAME_ENTRY_REFUSALS: u32 = 10;
 /// With several scopes, the maximum number of waiting batches per scope before reading of the input stops.
 const QUEUED_PER_SCOPE: usize = 8;
 
-/// Identifies a request of a job that is in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId {
-    scope: usize,
-    ticket: Ticket,
-}
-
 /// What a job requires its driver to do now.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each of these")]
 pub enum JobStep {
     /// Send this request, and report the result to [`PurgeJob::on_response`].
-    Send(RequestId, Box<Request>),
+    Send(Ticket, Box<Request>),
     /// Record the outcome with this number ([`PurgeJob::outcome`]), and report the result to [`PurgeJob::on_recorded`].
     /// Outcomes are numbered over all scopes, in the order in which they ended; [`Outcome::number`] is another number.
     Record(u64),
@@ -448,8 +441,8 @@ impl<O: Observer> PurgeJob<O> {
             Ok(message) => {
                 self.in_flight += 1;
                 self.observer.on(Event::Sent { in_flight: self.in_flight });
-                let id = RequestId { scope, ticket };
-                Some(JobStep::Send(id, Box::new(Request::new(operation, message))))
+                let ticket = Ticket { scope, ..ticket };
+                Some(JobStep::Send(ticket, Box::new(Request::new(operation, message))))
             }
             // Cannot happen, because the path is made of newtypes; handled nonetheless.
             Err(error) => {
@@ -469,12 +462,12 @@ impl<O: Observer> PurgeJob<O> {
     /// # Panics
     ///
     /// If the request is not in flight.
-    pub fn on_response(&mut self, now: Duration, id: RequestId, response: Result<Response, TransportError>) {
-        let RequestId { scope, ticket } = id;
+    pub fn on_response(&mut self, now: Duration, ticket: Ticket, response: Result<Response, TransportError>) {
+        let scope = ticket.scope;
         let state = &mut self.scopes[scope];
         let attempt = state.scheduler.attempt(ticket);
         let sent = state.scheduler.sent_at(ticket).unwrap_or(now);
-        let Some(pending) = state.scheduler.request(ticket) else { panic!("{id:?} is not in flight") };
+        let Some(pending) = state.scheduler.request(ticket) else { panic!("{ticket:?} is not in flight") };
         self.in_flight -= 1;
         let operation =
             Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);

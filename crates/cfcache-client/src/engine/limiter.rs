@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cfcache_model::endpoint::Cost;
 use cfcache_model::limits::{GLOBAL, PurgeLimits, Rate};
 
-use crate::engine::backoff::{Backoff, entropy, random};
+use crate::engine::backoff::{entropy, random};
 use crate::engine::bucket::Bucket;
 use crate::engine::sliding_window::SlidingWindow;
 use crate::engine::{AttemptResult, Policy, Reason};
@@ -51,8 +51,8 @@ pub trait Limiter: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Denied`] if the request may not be sent now.
-    fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Denied>;
+    /// The [`Reason`] if the request may not be sent now. [`ready_at`](Self::ready_at) returns when it may be.
+    fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Reason>;
 
     /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first.
     fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration>;
@@ -89,16 +89,6 @@ pub trait Limiter: fmt::Debug + Send + Sync {
     fn poll_changed(&self, seen: u64, context: &mut Context<'_>) -> Poll<()>;
 }
 
-/// A request may not be sent now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "limiters of other crates make it")]
-pub struct Denied {
-    /// When it may be sent, as far as is known; `None` if another request has to end first.
-    pub until: Option<Duration>,
-    /// Why not now.
-    pub reason: Reason,
-}
-
 /// Limits requests by the rules of the API: starts with the published limits, and adapts if the server enforces others.
 ///
 /// - Requests of the flexible kinds and URLs of single files each have a token bucket. The API's global quota applies
@@ -115,28 +105,24 @@ pub struct RateLimiter {
 }
 
 struct LimiterState {
-    purge: Option<PurgeBuckets>,
+    /// The policy in effect.
+    policy: Policy,
+    /// The buckets of the flexible kinds and of URLs, if there are rate limits.
+    buckets: Option<[PacedBucket; 2]>,
     global: SlidingWindow,
     /// Whether the server stated the global quota.
     is_quota_stated: bool,
-    concurrency: usize,
     in_flight: usize,
-    /// The current maximum of requests in flight; lower than `concurrency` after a hold.
+    /// The current maximum of requests in flight; lower than that of the policy after a hold.
     room: usize,
     /// When the last hold of all requests started, and when it ends.
     hold: (Duration, Duration),
     /// The last wait that was chosen because the server did not specify one.
     last_guess: Option<Duration>,
-    backoff: Backoff,
     /// The state of the random numbers for jitter.
     random: u64,
     version: u64,
     wakers: Vec<Waker>,
-}
-
-struct PurgeBuckets {
-    flexible: PacedBucket,
-    urls: PacedBucket,
 }
 
 impl RateLimiter {
@@ -144,15 +130,14 @@ impl RateLimiter {
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         let state = LimiterState {
-            purge: policy.limits.map(PurgeBuckets::new),
+            policy: policy.clone(),
+            buckets: policy.limits.map(buckets),
             global: SlidingWindow::new(reserved(GLOBAL)),
             is_quota_stated: false,
-            concurrency: policy.concurrency.max(1),
             in_flight: 0,
             room: usize::MAX,
             hold: (Duration::ZERO, Duration::ZERO),
             last_guess: None,
-            backoff: Backoff::new(policy.backoff_base, policy.backoff_cap),
             random: policy.seed.unwrap_or_else(entropy),
             version: 0,
             wakers: Vec::new(),
@@ -182,7 +167,7 @@ impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("RateLimiter")
-            .field("concurrency", &state.concurrency)
+            .field("concurrency", &state.policy.concurrency)
             .field("in_flight", &state.in_flight)
             .field("hold", &state.hold.1)
             .finish_non_exhaustive()
@@ -190,7 +175,7 @@ impl fmt::Debug for RateLimiter {
 }
 
 impl Limiter for RateLimiter {
-    fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Denied> {
+    fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Reason> {
         self.state().acquire(now, cost)
     }
 
@@ -225,12 +210,12 @@ impl Limiter for RateLimiter {
     /// Earlier requests count against the new limits as well; the rates that the server enforces are learned again.
     fn set_limits(&self, now: Duration, limits: Option<PurgeLimits>) {
         self.change(|state| {
-            let mut purge = limits.map(PurgeBuckets::new);
-            if let (Some(old), Some(new)) = (&state.purge, &mut purge) {
-                new.flexible.inherit(now, &old.flexible);
-                new.urls.inherit(now, &old.urls);
+            let mut buckets = limits.map(buckets);
+            for (new, old) in buckets.iter_mut().flatten().zip(state.buckets.iter().flatten()) {
+                new.inherit(now, old);
             }
-            state.purge = purge;
+            state.policy.limits = limits;
+            state.buckets = buckets;
         });
     }
 
@@ -265,19 +250,19 @@ impl Limiter for RateLimiter {
 
 impl LimiterState {
     fn most_in_flight(&self) -> usize {
-        self.concurrency.min(self.room).max(1)
+        self.policy.concurrency.min(self.room).max(1)
     }
 
-    fn acquire(&mut self, now: Duration, cost: Cost) -> Result<(), Denied> {
+    fn acquire(&mut self, now: Duration, cost: Cost) -> Result<(), Reason> {
         if self.in_flight >= self.most_in_flight() {
-            return Err(Denied { until: None, reason: Reason::Event });
+            return Err(Reason::Event);
         }
         if let Some((bucket, _)) = self.bucket(cost) {
             bucket.recover(now);
         }
         let (ready, reason) = self.ready_at(now, cost);
         if ready > now {
-            return Err(Denied { until: Some(ready), reason });
+            return Err(reason);
         }
         if let Some((bucket, cost)) = self.bucket(cost) {
             bucket.bucket.take(now, cost);
@@ -309,17 +294,17 @@ impl LimiterState {
 
     /// The bucket that a request uses, and how many tokens it takes.
     fn bucket(&mut self, cost: Cost) -> Option<(&mut PacedBucket, f64)> {
-        let purge = self.purge.as_mut()?;
+        let [flexible, urls] = self.buckets.as_mut()?;
         match cost {
-            Cost::Urls(urls) => Some((&mut purge.urls, urls as f64)),
-            Cost::Flexible => Some((&mut purge.flexible, 1.0)),
+            Cost::Urls(count) => Some((urls, count as f64)),
+            Cost::Flexible => Some((flexible, 1.0)),
             _ => None,
         }
     }
 
     /// The global quota, if the request counts against it and there are rate limits.
     fn global(&mut self, cost: Cost) -> Option<&mut SlidingWindow> {
-        let counts = !matches!(cost, Cost::Urls(_)) && self.purge.is_some();
+        let counts = !matches!(cost, Cost::Urls(_)) && self.buckets.is_some();
         counts.then_some(&mut self.global)
     }
 
@@ -379,7 +364,7 @@ impl LimiterState {
         if !held_at.is_zero() && sent <= held_at {
             return now;
         }
-        let guess = self.backoff.decorrelated(self.last_guess, random(&mut self.random));
+        let guess = self.policy.decorrelated(self.last_guess, random(&mut self.random));
         self.last_guess = Some(guess);
         now.saturating_add(guess)
     }
@@ -391,14 +376,12 @@ fn reserved(rate: Rate) -> Rate {
     Rate { count: count.max(1), per: rate.per.saturating_add(GLOBAL_RESERVE) }
 }
 
-impl PurgeBuckets {
-    fn new(limits: PurgeLimits) -> Self {
-        Self {
-            flexible: PacedBucket::new(limits.flexible_requests, limits.flexible_burst, 1.0),
-            // The published number is a moving average; a burst of one second's worth is our interpretation.
-            urls: PacedBucket::new(limits.urls, limits.urls.count, limits.urls_per_request as f64),
-        }
-    }
+/// The buckets of the flexible kinds and of URLs.
+fn buckets(limits: PurgeLimits) -> [PacedBucket; 2] {
+    let flexible = PacedBucket::new(limits.flexible_requests, limits.flexible_burst, 1.0);
+    // The published number is a moving average; a burst of one second's worth is our interpretation.
+    let urls = PacedBucket::new(limits.urls, limits.urls.count, limits.urls_per_request as f64);
+    [flexible, urls]
 }
 
 /// One limit: a bucket at the published rate, which is slowed down if the server enforces less.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use cfcache_model::endpoint::{Cost, Replay};
 use cfcache_transport::Delivery;
 
-use crate::engine::backoff::Backoff;
 use crate::engine::limiter::{Limiter, RateLimiter};
-use crate::engine::{AttemptResult, Denied, Policy, Reason, Stop};
+use crate::engine::{AttemptResult, Policy, Reason, Stop};
 
 /// How many times a request may be refused because of the rate while others are accepted; after that, the rate is not
 /// the reason.
@@ -25,9 +24,13 @@ const MAX_FAILURES: u32 = 100;
 /// refusal by a server that works is a success here.
 const FAILURES_PER_SUCCESS: u32 = 10;
 
-/// Identifies a request in flight.
+/// Identifies a request in flight, of a scheduler or of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    /// The index of the scheduler in its job; 0 for a scheduler without a job.
+    pub(super) scope: usize,
+    pub(super) number: u64,
+}
 
 /// What a scheduler requires its driver to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +93,7 @@ pub struct Scheduler<R> {
     queued: VecDeque<ScheduledRequest<R>>,
     /// Requests that wait for another attempt, the earliest first.
     retries: BTreeMap<(Duration, u64), ScheduledRequest<R>>,
-    in_flight: BTreeMap<Ticket, ScheduledRequest<R>>,
+    in_flight: BTreeMap<u64, ScheduledRequest<R>>,
     /// How many requests the server accepted for processing.
     passed: u64,
     /// Since when all requests have been refused because of the rate.
@@ -229,29 +232,29 @@ impl<R> Scheduler<R> {
     /// The request of a ticket, while it is in flight.
     #[must_use]
     pub fn request(&self, ticket: Ticket) -> Option<&R> {
-        self.in_flight.get(&ticket).map(|task| &task.request)
+        self.in_flight.get(&ticket.number).map(|task| &task.request)
     }
 
     /// The request of a ticket, mutably, to keep something between attempts.
     pub fn request_mut(&mut self, ticket: Ticket) -> Option<&mut R> {
-        self.in_flight.get_mut(&ticket).map(|task| &mut task.request)
+        self.in_flight.get_mut(&ticket.number).map(|task| &mut task.request)
     }
 
     /// The request of a ticket, while it waits for its next attempt at that time.
     pub(crate) fn postponed(&self, at: Duration, ticket: Ticket) -> Option<&R> {
-        self.retries.get(&(at, ticket.0)).map(|task| &task.request)
+        self.retries.get(&(at, ticket.number)).map(|task| &task.request)
     }
 
     /// The number of the attempt, counted from 1.
     #[must_use]
     pub fn attempt(&self, ticket: Ticket) -> u32 {
-        self.in_flight.get(&ticket).map_or(0, |task| task.attempts)
+        self.in_flight.get(&ticket.number).map_or(0, |task| task.attempts)
     }
 
     /// When the request of a ticket was sent.
     #[must_use]
     pub fn sent_at(&self, ticket: Ticket) -> Option<Duration> {
-        self.in_flight.get(&ticket).map(|task| task.sent)
+        self.in_flight.get(&ticket.number).map(|task| task.sent)
     }
 
     /// When another request of that cost could be sent, as far as is known; `None` while other requests wait, or while
@@ -290,17 +293,17 @@ impl<R> Scheduler<R> {
             let is_done = self.finished && self.in_flight.is_empty();
             return if is_done { Step::Done } else { wait(wants_input) };
         };
-        let denied = if due > now {
-            Denied { until: self.limiter.ready_at(due, cost), reason: Reason::Retry }
+        let reason = if due > now {
+            Reason::Retry
         } else {
             match self.limiter.acquire(now, cost) {
                 Ok(()) => return self.send(now),
-                Err(denied) => denied,
+                Err(reason) => reason,
             }
         };
-        let Some(ready) = denied.until else { return wait(wants_input) };
+        let Some(ready) = self.limiter.ready_at(now.max(due), cost) else { return wait(wants_input) };
         let held = self.limiter.held_until(now).is_some_and(|hold| hold >= ready);
-        let reason = if held { Reason::Held } else { denied.reason };
+        let reason = if held { Reason::Held } else { reason };
         // A demanded wait that is too long ends this run, whichever request or header demanded it.
         let demanded = ready.saturating_sub(now);
         if matches!(reason, Reason::Held | Reason::Quota) && demanded > self.policy.max_wait {
@@ -324,9 +327,9 @@ impl<R> Scheduler<R> {
             task.passed = self.passed;
         }
         task.sent = now;
-        let ticket = Ticket(self.tickets);
+        let ticket = Ticket { scope: 0, number: self.tickets };
         self.tickets += 1;
-        self.in_flight.insert(ticket, task);
+        self.in_flight.insert(ticket.number, task);
         Step::Send(ticket)
     }
 
@@ -337,12 +340,13 @@ impl<R> Scheduler<R> {
     /// If the ticket is not in flight: its result was reported before, or it belongs to another scheduler.
     #[track_caller]
     pub fn on_result(&mut self, now: Duration, ticket: Ticket, result: AttemptResult) -> Decision<R> {
-        let Some(mut task) = self.in_flight.remove(&ticket) else { panic!("{ticket:?} is not in flight") };
+        let task = self.in_flight.remove(&ticket.number);
+        let Some(mut task) = task else { panic!("{ticket:?} is not in flight") };
         let hold = self.limiter.complete(now, task.sent, task.cost, result);
         self.learn(&mut task, result);
         let at = hold.unwrap_or_else(|| {
-            let backoff = Backoff::new(self.policy.backoff_base, self.policy.backoff_cap);
-            now.saturating_add(backoff.full_jitter(task.failures.saturating_sub(1), self.limiter.random()))
+            let failures = task.failures.saturating_sub(1);
+            now.saturating_add(self.policy.full_jitter(failures, self.limiter.random()))
         });
         let demanded = match result {
             AttemptResult::RateLimited { retry_after: Some(hint) }
@@ -372,7 +376,7 @@ impl<R> Scheduler<R> {
         if self.stopped.is_some() {
             return Decision::Ended(task.end(now));
         }
-        self.retries.insert((at, ticket.0), task);
+        self.retries.insert((at, ticket.number), task);
         Decision::Again { at, holds_all: hold.is_some_and(|hold| hold > now) }
     }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use cfcache_client::engine::{JobStep, Limiter, Policy, PurgeJob, RateLimiter, RequestId, Stop};
+use cfcache_client::engine::{JobStep, Limiter, Policy, PurgeJob, RateLimiter, Stop, Ticket};
 use cfcache_client::{Codec, DEFAULT_BASE_URL, ErrorKind, Event, Observer, Outcome, PurgeScope, Summary};
 use cfcache_model::endpoint::Action;
 use cfcache_model::limits::PurgeLimits;
@@ -73,7 +73,7 @@ struct Simulation<'a> {
     /// The input: time, scope and entries.
     input: VecDeque<(Duration, usize, Vec<Entry>)>,
     /// Responses, and when they arrive.
-    in_flight: BTreeMap<(Duration, u64), (RequestId, Reply)>,
+    in_flight: BTreeMap<(Duration, u64), (Ticket, Reply)>,
     /// Outcomes that are being recorded, and until when.
     recording: BTreeMap<(Duration, u64), bool>,
     /// For each request: when it was sent, its path, and its number of entries.
