@@ -10,20 +10,19 @@ use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, Parts, encode};
 use cfcache_model::limits::PurgeLimits;
 use cfcache_model::plan::Entry;
 use cfcache_model::verdict::{Answer, ReadReply};
-use cfcache_transport::{Operation, Request, Response, Transport, TransportError};
+use cfcache_transport::{Operation, Request, Transport};
 use futures_core::Stream;
-use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Credentials;
 use crate::codec::Codec;
 use crate::engine::{
-    Decision, JobStep, Limiter, Policy, PurgeJob, RateLimiter, Reason, Scheduler, Step, Stop, Ticket,
-    error_of, is_unclear,
+    Decision, JobStep, Limiter, Policy, PurgeJob, RateLimiter, Reason, Scheduler, Step, Stop,
 };
 use crate::error::{Error, ErrorCause};
-use crate::event::{Event, Observer, Outcome, RecordError, Recording};
+use crate::event::{Event, Observer, Outcome, Recording};
 use crate::exchange::Try;
 use crate::scope::PurgeScope;
 use crate::stream::stream_fn;
@@ -140,19 +139,19 @@ impl Client {
                         operation: &operation,
                         elapsed: now.saturating_sub(sent),
                     };
-                    let parsed = this_try.parse(reply, result, observer, &mut summary);
+                    let (result, parsed) = this_try.parse(reply, result, observer, &mut summary);
                     observer.on(Event::Progress { summary: &summary, in_flight: 0 });
-                    match scheduler.on_result(now, ticket, parsed.attempt) {
+                    match scheduler.on_result(now, ticket, result) {
                         Decision::Ended(mut ended) => {
                             ended.unclear |= unclear;
-                            let error = |cause| error_of(descriptor, cause, &ended, parsed.ray);
-                            return parsed.result.map_err(error);
+                            return parsed.map_err(|error| error.with_attempts(&ended));
                         }
                         Decision::Again { at, holds_all } => {
-                            unclear |= parsed.result.as_ref().is_err_and(is_unclear);
-                            if let Err(cause) = &parsed.result {
+                            if let Err(error) = &parsed {
+                                unclear |= error.is_answer_unclear();
                                 let (wait, attempt) = (at.saturating_sub(now), operation.attempt);
-                                let tries = self.policy.max_retries.saturating_add(1);
+                                let (tries, cause) =
+                                    (self.policy.max_retries.saturating_add(1), &error.cause);
                                 span.retrying(wait);
                                 observer.on(Event::Retrying { wait, holds_all, attempt, tries, cause });
                             }
@@ -265,26 +264,26 @@ impl Client {
         let (codec, limiter) = (Arc::clone(&self.codec), Arc::clone(&self.limiter));
         let observer = Borrowed { observer, retry_wait: None };
         let mut job = PurgeJob::new(codec, limiter, self.policy.clone(), scopes, observer).with_recording();
-        let mut tasks = JoinSet::new();
+        let (mut requests, mut recordings) = (JoinSet::new(), JoinSet::new());
         let mut input = pin!(input);
         let mut interrupt = pin!(interrupt);
         let mut interrupted = false;
         loop {
             let version = self.limiter.version();
             match job.poll(self.now()) {
-                JobStep::Send(id, request) => {
+                JobStep::Send(ticket, request) => {
                     let (transport, codec) = (Arc::clone(&self.transport), Arc::clone(&self.codec));
                     let span = RequestSpan::new(&request);
-                    tasks.spawn(async move {
+                    requests.spawn(async move {
                         let response = span.send(&*transport, *request).await;
                         span.answered(&response, &codec.redactor());
-                        Finished::Response(id, span, response)
+                        (ticket, span, response)
                     });
                 }
                 JobStep::Record(outcome) => match job.record(outcome) {
                     None => job.on_recorded(outcome, Ok(())),
                     Some(recording) => {
-                        tasks.spawn(async move { Finished::Recording(outcome, recording.await) });
+                        recordings.spawn(async move { (outcome, recording.await) });
                     }
                 },
                 JobStep::Wait { until, wants_input } => {
@@ -294,16 +293,17 @@ impl Client {
                             interrupted = true;
                             job.stop(Stop::Interrupted);
                         }
-                        Some(finished) = tasks.join_next(), if !tasks.is_empty() => match finished {
-                            Ok(Finished::Response(id, span, response)) => {
-                                job.on_response(self.now(), id, response);
+                        Some(recorded) = recordings.join_next() => {
+                            if let Some((outcome, result)) = joined(recorded) {
+                                job.on_recorded(outcome, result);
+                            }
+                        }
+                        Some(answered) = requests.join_next() => {
+                            if let Some((ticket, span, response)) = joined(answered) {
+                                job.on_response(self.now(), ticket, response);
                                 job.observer_mut().retry_wait.take().into_iter().for_each(|wait| span.retrying(wait));
                             }
-                            Ok(Finished::Recording(outcome, result)) => job.on_recorded(outcome, result),
-                            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                            // Tasks are only aborted when this future is dropped.
-                            Err(_) => {}
-                        },
+                        }
                         chunk = poll_fn(|context| input.as_mut().poll_next(context)), if wants_input => {
                             match chunk {
                                 Some((scope, entries)) => job.push(self.now(), scope, entries),
@@ -356,10 +356,14 @@ fn epoch() -> Instant {
     }))
 }
 
-/// A task of the job that has completed.
-enum Finished {
-    Response(Ticket, RequestSpan, Result<Response, TransportError>),
-    Recording(u64, Result<(), RecordError>),
+/// The result of a task. If the task panicked, so does the run.
+fn joined<T>(task: Result<T, JoinError>) -> Option<T> {
+    match task {
+        Ok(result) => Some(result),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Tasks are only aborted when the run is dropped.
+        Err(_) => None,
+    }
 }
 
 /// An observer that the caller owns.

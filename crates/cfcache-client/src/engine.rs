@@ -44,12 +44,10 @@ use core::fmt;
 use core::time::Duration;
 
 use cfcache_model::limits::PurgeLimits;
-use cfcache_model::verdict::{Answer, ApiFailure, Class};
+use cfcache_model::verdict::{ApiFailure, Class};
 use cfcache_transport::Delivery;
 
 pub use crate::engine::job::{JobStep, MAX_UNRECORDED, PurgeJob};
-#[cfg(feature = "driver")]
-pub(crate) use crate::engine::job::{error_of, is_unclear};
 pub use crate::engine::limiter::{Limiter, RateLimiter};
 pub use crate::engine::scheduler::{Decision, Ended, Scheduler, Step, Ticket};
 
@@ -151,18 +149,17 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    /// Creates the result from the meaning of a response and the wait that its headers demand
-    /// ([`RateHeaders::retry_after`](crate::RateHeaders::retry_after)).
+    /// Creates the result from a response: the API's error, if it is one, and the wait that its headers demand
+    /// ([`retry_after`](crate::rate_headers::retry_after)). Otherwise the wait in the error counts.
     #[must_use]
-    pub const fn new<T>(result: &Result<Answer<T>, ApiFailure>, retry_after: Option<Duration>) -> Self {
-        match result {
-            Ok(_) => Self::Done,
-            Err(failure) => match failure.class {
-                Class::RateLimited => Self::RateLimited { retry_after },
-                Class::Unclear => Self::Unclear,
-                class if class.is_temporary() => Self::Unavailable { retry_after },
-                _ => Self::Refused,
-            },
+    pub fn new(failure: Option<&ApiFailure>, retry_after: Option<Duration>) -> Self {
+        let Some(failure) = failure else { return Self::Done };
+        let retry_after = retry_after.or_else(|| failure.retry_after.map(Duration::from_secs));
+        match failure.class {
+            Class::RateLimited => Self::RateLimited { retry_after },
+            Class::Unclear => Self::Unclear,
+            class if class.is_temporary() => Self::Unavailable { retry_after },
+            _ => Self::Refused,
         }
     }
 }

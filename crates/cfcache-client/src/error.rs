@@ -9,7 +9,7 @@ use cfcache_model::endpoint::{Descriptor, Method};
 use cfcache_model::verdict::{ApiFailure, Class};
 use cfcache_transport::{Delivery, TransportError};
 
-use crate::engine::Stop;
+use crate::engine::{Ended, Stop};
 
 /// A request or a batch that failed after all attempts that it was allowed.
 ///
@@ -141,6 +141,17 @@ impl Error {
             unclear: false,
             last_try: None,
         }
+    }
+
+    /// Adds the attempts of the request.
+    pub(crate) fn with_attempts<R>(self, ended: &Ended<R>) -> Self {
+        Self { attempts: ended.attempts, elapsed: ended.elapsed, unclear: ended.unclear, ..self }
+    }
+
+    /// Returns whether the response leaves open whether the request was done. (The scheduler knows by itself of what
+    /// was lost.)
+    pub(crate) const fn is_answer_unclear(&self) -> bool {
+        matches!(&self.cause, ErrorCause::Answer(failure) if failure.may_be_processed)
     }
 }
 

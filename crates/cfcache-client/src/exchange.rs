@@ -12,25 +12,10 @@ use cfcache_transport::{Operation, Response, TransportError};
 use crate::auth::Redactor;
 use crate::codec::Codec;
 use crate::engine::{AttemptResult, Limiter};
-use crate::error::ErrorCause;
+use crate::error::{Error, ErrorCause};
 use crate::event::{Event, Exchange, Observer};
-use crate::rate_headers::RateHeaders;
+use crate::rate_headers::{global_quota, retry_after};
 use crate::summary::Summary;
-
-/// A parsed response: the result for the engine, and the reply for the caller.
-pub(crate) struct ParsedResponse {
-    pub(crate) attempt: AttemptResult,
-    pub(crate) result: Result<Answer<()>, ErrorCause>,
-    pub(crate) ray: Option<String>,
-}
-
-impl ParsedResponse {
-    fn new(result: Result<Answer<()>, ApiFailure>, headers: RateHeaders, ray: Option<String>) -> Self {
-        let in_body = result.as_ref().err().and_then(|failure| failure.retry_after);
-        let attempt = AttemptResult::new(&result, headers.retry_after.or(in_body.map(Duration::from_secs)));
-        Self { attempt, result: result.map_err(ErrorCause::Answer), ray }
-    }
-}
 
 /// One attempt of a request, to be reported and counted.
 pub(crate) struct Try<'a> {
@@ -47,54 +32,46 @@ pub(crate) struct Try<'a> {
 
 impl Try<'_> {
     /// Parses the result of a request, reports it to `observer`, and counts it. The body of the response is passed to
-    /// `reply`.
+    /// `reply`. Returns the result for the engine and for the caller.
     pub(crate) fn parse(
         &self,
         reply: &mut dyn ReadReply,
         result: Result<Response, TransportError>,
         observer: &mut dyn Observer,
         summary: &mut Summary,
-    ) -> ParsedResponse {
+    ) -> (AttemptResult, Result<Answer<()>, Error>) {
         let redactor = &self.codec.redactor();
         let response = match result {
             Ok(response) => response,
             Err(mut error) => {
                 let head = error.take_head().map(|head| Response::from_parts(head, Bytes::new()));
                 let ray = head.as_ref().and_then(|head| ray(head, redactor));
+                // Status and headers arrived completely; the truncated body does not change them.
                 let failure =
                     head.as_ref().and_then(|head| parse_status(head.status().as_u16(), error.to_string()));
-                let parsed = match (failure, head) {
-                    // Status and headers arrived completely; the truncated body does not change them.
+                let attempt = match (&failure, &head) {
                     (Some(failure), Some(head)) => {
-                        let headers = RateHeaders::from_headers(head.headers());
-                        ParsedResponse::new(Err(failure), headers, ray)
+                        AttemptResult::new(Some(failure), retry_after(head.headers()))
                     }
-                    _ => {
-                        let (delivery, retryable) = (error.delivery(), error.is_retryable());
-                        self.tell(Err(&error), false, redactor, observer, summary);
-                        return ParsedResponse {
-                            attempt: AttemptResult::Lost { delivery, retryable },
-                            result: Err(ErrorCause::Transport(error)),
-                            ray,
-                        };
-                    }
+                    _ => AttemptResult::Lost { delivery: error.delivery(), retryable: error.is_retryable() },
                 };
-                let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
-                self.tell(Err(&error), is_limited, redactor, observer, summary);
-                return parsed;
+                self.tell(Err(&error), attempt, redactor, observer, summary);
+                let cause = match failure {
+                    Some(failure) => ErrorCause::Answer(failure),
+                    None => ErrorCause::Transport(error),
+                };
+                return (attempt, Err(Error { ray, ..Error::new(self.endpoint, cause) }));
             }
         };
         // Before anything else reads it, so that an echoed secret appears in no message and no data.
         let body = redactor.blank(response.body());
-        let result = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
-        let headers = RateHeaders::from_headers(response.headers());
-        if let Some(quota) = headers.global_quota {
+        let mut result = parse_response_into(self.endpoint, response.status().as_u16(), &body, reply);
+        if let Some(quota) = global_quota(response.headers()) {
             self.limiter.set_global_quota(quota);
         }
-        let mut parsed = ParsedResponse::new(result, headers, None);
-        let is_limited = matches!(parsed.attempt, AttemptResult::RateLimited { .. });
-        self.tell(Ok(&response), is_limited, redactor, observer, summary);
-        match &mut parsed.result {
+        let attempt = AttemptResult::new(result.as_ref().err(), retry_after(response.headers()));
+        self.tell(Ok(&response), attempt, redactor, observer, summary);
+        match &mut result {
             Ok(answer) => {
                 redact(redactor, &mut answer.errors);
                 redact(redactor, &mut answer.messages);
@@ -103,8 +80,7 @@ impl Try<'_> {
                     observer.on(Event::Warning(warning));
                 }
             }
-            Err(ErrorCause::Answer(failure)) => {
-                parsed.ray = ray(&response, redactor);
+            Err(failure) => {
                 add_headers(failure, &response, redactor);
                 redact(redactor, &mut failure.errors);
                 redact(redactor, &mut failure.messages);
@@ -112,19 +88,23 @@ impl Try<'_> {
                     clean(redactor, defect);
                 }
             }
-            Err(_) => {}
         }
-        parsed
+        let result = result.map_err(|failure| {
+            let ray = ray(&response, redactor);
+            Error { ray, ..Error::new(self.endpoint, ErrorCause::Answer(failure)) }
+        });
+        (attempt, result)
     }
 
     fn tell(
         &self,
         result: Result<&Response, &TransportError>,
-        rate_limited: bool,
+        attempt: AttemptResult,
         redactor: &Redactor,
         observer: &mut dyn Observer,
         summary: &mut Summary,
     ) {
+        let rate_limited = matches!(attempt, AttemptResult::RateLimited { .. });
         let is_sent = result.map_or_else(TransportError::is_sent, |_| true);
         summary.requests += u64::from(is_sent);
         summary.retries += u64::from(is_sent && self.operation.attempt > 1);

@@ -5,6 +5,7 @@
 //! - [`Codec`]: converts between the model's requests and HTTP
 //! - [`Credentials`]: a token or key, and the only type that puts it into a header
 //! - [`PurgeScope`], [`Summary`]: the scope and the result of a run
+//! - [`rate_headers`]: the wait and the quota that a response demands
 //! - [`Event`], [`Observer`]: all events, for progress, journals and logs
 //!
 //! ```no_run
@@ -43,7 +44,7 @@ mod entry_ranges;
 mod error;
 mod event;
 mod exchange;
-mod rate_headers;
+pub mod rate_headers;
 mod scope;
 #[cfg(feature = "driver")]
 mod stream;
@@ -58,7 +59,6 @@ pub use crate::driver::Client;
 pub use crate::entry_ranges::EntryRanges;
 pub use crate::error::{Error, ErrorCause, ErrorKind};
 pub use crate::event::{Event, Exchange, Observer, Outcome, RecordError, Recording};
-pub use crate::rate_headers::RateHeaders;
 pub use crate::scope::PurgeScope;
 #[cfg(feature = "driver")]
 pub use crate::stream::{entries, stream_fn};

@@ -1,4 +1,7 @@
-//! Response headers about rate limits.
+//! The rate limits in the headers of a response.
+//!
+//! Source: the changelog of 2025-09-03 and
+//! <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
 
 use core::time::Duration;
 use std::time::SystemTime;
@@ -7,47 +10,14 @@ use cfcache_model::limits::Rate;
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// The rate limits in the headers of a response.
-///
-/// Source: the changelog of 2025-09-03 and
-/// <https://developers.cloudflare.com/fundamentals/api/reference/limits/>, 2026-04.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RateHeaders {
-    /// `Retry-After`: the wait that the server demands.
-    pub retry_after: Option<Duration>,
-    /// `Ratelimit-Policy`: the quota named `default`, which applies to all calls; others apply to single endpoints.
-    ///
-    /// - Only if it is plausible: at least 60 requests in 10 seconds to an hour, and at most 200 per second, which is
-    ///   the documented limit for one client address.
-    ///
-    /// `Ratelimit` is not used: its remaining quota was observed not to follow the real one.
-    pub global_quota: Option<Rate>,
-}
-
-impl RateHeaders {
-    /// Reads the headers; unreadable values are ignored.
-    #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let date = headers.get(DATE).and_then(|value| value.to_str().ok());
-        let policies = text("ratelimit-policy").unwrap_or_default().split(',').map(policy);
-        Self {
-            retry_after: text(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, date)),
-            global_quota: policies
-                .filter(|(name, _)| *name == "default")
-                .find_map(|(_, quota)| quota)
-                .filter(can_be_meant),
-        }
-    }
-}
-
-/// Parses `Retry-After`: a number of seconds, or a date.
+/// The wait that the server demands with `Retry-After`: a number of seconds, or a date. `None` if there is no such
+/// header, or if it cannot be read.
 ///
 /// A date is compared with the server's own `Date`, because our clock may be wrong; without a `Date` it is ignored.
 /// Fractions of a second, which some servers send, are accepted.
-fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
-    let value = value.trim();
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
         // A number that does not fit is longer than any wait.
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
@@ -56,8 +26,25 @@ fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
         return value.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     }
     let then: SystemTime = httpdate::parse_http_date(value).ok()?;
-    let now = httpdate::parse_http_date(date?.trim()).ok()?;
+    let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()?;
     Some(then.duration_since(now).unwrap_or_default())
+}
+
+/// The quota for all calls: the one named `default` in `Ratelimit-Policy`. Others apply to single endpoints.
+///
+/// `None` if there is none, or if it is not plausible: at least 60 requests in 10 seconds to an hour, and at most 200
+/// per second, which is the documented limit for one client address.
+///
+/// `Ratelimit` is not used: its remaining quota was observed not to follow the real one.
+#[must_use]
+pub fn global_quota(headers: &HeaderMap) -> Option<Rate> {
+    let policies = headers.get("ratelimit-policy")?.to_str().ok()?;
+    policies
+        .split(',')
+        .map(policy)
+        .filter(|(name, _)| *name == "default")
+        .find_map(|(_, quota)| quota)
+        .filter(can_be_meant)
 }
 
 /// Parses an item of `Ratelimit-Policy`: its name and its quota.
@@ -90,12 +77,12 @@ fn parameter(item: &str, name: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn hints(pairs: &[(&'static str, &'static str)]) -> RateHeaders {
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, http::HeaderValue::from_static(value));
         }
-        RateHeaders::from_headers(&headers)
+        headers
     }
 
     #[test]
@@ -118,14 +105,15 @@ mod tests {
             ("1e400", None),
         ];
         for (value, expected) in rows {
-            assert_eq!(hints(&[("retry-after", value), date]).retry_after, *expected, "{value:?}");
+            assert_eq!(retry_after(&headers(&[("retry-after", value), date])), *expected, "{value:?}");
         }
-        assert_eq!(hints(&[("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")]).retry_after, None);
+        assert_eq!(retry_after(&headers(&[("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")])), None);
+        assert_eq!(retry_after(&headers(&[])), None);
     }
 
     #[test]
     fn the_global_quota_is_the_plausible_default_policy() {
-        let quota = |policy| hints(&[("ratelimit-policy", policy)]).global_quota;
+        let quota = |policy| global_quota(&headers(&[("ratelimit-policy", policy)]));
         let rate = |count, seconds| Some(Rate { count, per: Duration::from_secs(seconds) });
         assert_eq!(quota("\"default\";q=1200;w=300"), rate(1200, 300));
         assert_eq!(quota("\"list_zones\";q=10;w=60, \"default\"; q=2400; w=300"), rate(2400, 300));
@@ -147,8 +135,7 @@ mod tests {
     #[test]
     fn unreadable_headers_are_ignored() {
         for rubbish in ["", ";", "=", "\"x\";q=;w=0", "\"x\";q=-1;w=5", "a,b;q=1;w=1"] {
-            let hints = hints(&[("ratelimit-policy", rubbish)]);
-            assert_eq!(hints, RateHeaders::default(), "{rubbish:?}");
+            assert_eq!(global_quota(&headers(&[("ratelimit-policy", rubbish)])), None, "{rubbish:?}");
         }
     }
 }

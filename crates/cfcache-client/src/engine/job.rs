@@ -114,8 +114,8 @@ struct PendingBatch {
     body: PurgeBody,
     /// The encoded body, which attempts share.
     json: Bytes,
-    /// The result of the last attempt.
-    last_try: Option<ErrorCause>,
+    /// The error of the last attempt, if it failed.
+    last_try: Option<Error>,
     /// Whether an attempt, of it or of the batch that it is a part of, ended without saying whether it was done.
     unclear: bool,
 }
@@ -448,8 +448,8 @@ impl<O: Observer> PurgeJob<O> {
             Err(error) => {
                 if let Decision::Ended(ended) = state.scheduler.on_result(now, ticket, AttemptResult::Refused)
                 {
-                    let cause = ErrorCause::Unwritable(error);
-                    let result = Err(error_of(state.descriptor, cause, &ended, None));
+                    let error = Error::new(state.descriptor, ErrorCause::Unwritable(error));
+                    let result = Err(error.with_attempts(&ended));
                     self.end(scope, ended, result);
                 }
                 None
@@ -482,43 +482,38 @@ impl<O: Observer> PurgeJob<O> {
             elapsed: now.saturating_sub(sent),
         };
         let mut counted = Summary::default();
-        let mut parsed = this_try.parse(&mut reply, response, &mut self.observer, &mut counted);
+        let (mut result, parsed) = this_try.parse(&mut reply, response, &mut self.observer, &mut counted);
         state.summary += counted;
         self.total += counted;
         // Credentials that worked before and were suddenly refused were observed to work again shortly after
         // (<https://github.com/MuckRock/documentcloud/issues/460>, <https://github.com/cloudflare/workers-sdk/issues/13854>).
         if state.summary.accepted > 0
             && attempt <= CREDENTIAL_TRIES
-            && let Err(ErrorCause::Answer(failure)) = &parsed.result
-            && failure.class == Class::Credentials
+            && let Err(error) = &parsed
+            && error.failure().is_some_and(|failure| failure.class == Class::Credentials)
         {
-            parsed.attempt = AttemptResult::Unavailable { retry_after: None };
+            result = AttemptResult::Unavailable { retry_after: None };
         }
-        if let Err(cause) = &mut parsed.result
-            && let Some(pending) = state.scheduler.request_mut(ticket)
-        {
+        if let Some(pending) = state.scheduler.request_mut(ticket) {
             // This error is final if no further attempt is made.
-            let cause = core::mem::replace(cause, ErrorCause::Stopped(Stop::Interrupted));
-            pending.unclear |= is_unclear(&cause);
-            pending.last_try = Some(cause);
+            pending.last_try = parsed.err();
+            pending.unclear |= pending.last_try.as_ref().is_some_and(Error::is_answer_unclear);
         }
-        match state.scheduler.on_result(now, ticket, parsed.attempt) {
+        match state.scheduler.on_result(now, ticket, result) {
             Decision::Again { at, holds_all } => {
                 let wait = at.saturating_sub(now);
                 let tries = self.policy.max_retries.saturating_add(1);
-                let cause =
-                    state.scheduler.postponed(at, ticket).and_then(|pending| pending.last_try.as_ref());
-                if let Some(cause) = cause {
+                let pending = state.scheduler.postponed(at, ticket);
+                if let Some(error) = pending.and_then(|pending| pending.last_try.as_ref()) {
+                    let cause = &error.cause;
                     self.observer.on(Event::Retrying { wait, holds_all, attempt, tries, cause });
                 }
             }
             Decision::Ended(mut ended) => {
                 ended.unclear |= ended.request.unclear;
                 let result = match ended.request.last_try.take() {
-                    Some(cause) if parsed.result.is_err() => {
-                        Err(error_of(state.descriptor, cause, &ended, parsed.ray))
-                    }
-                    _ => Ok(()),
+                    Some(error) => Err(error.with_attempts(&ended)),
+                    None => Ok(()),
                 };
                 self.end(scope, ended, result);
             }
@@ -597,10 +592,10 @@ impl<O: Observer> PurgeJob<O> {
         }
         for mut ended in abandoned {
             ended.unclear |= ended.request.unclear;
-            let last_try = ended.request.last_try.take().map(Box::new);
+            let last_try = ended.request.last_try.take().map(|error| Box::new(error.cause));
             let descriptor = self.scopes[scope].descriptor;
-            let mut error = error_of(descriptor, ErrorCause::Stopped(stop), &ended, None);
-            error.last_try = last_try;
+            let error = Error::new(descriptor, ErrorCause::Stopped(stop)).with_attempts(&ended);
+            let error = Error { last_try, ..error };
             let PurgeBody::Batch(batch) = ended.request.body else { continue };
             let (attempts, elapsed) = (ended.attempts, ended.elapsed);
             let number = ended.request.number;
@@ -739,25 +734,4 @@ impl ScopeState {
             _ => false,
         }
     }
-}
-
-/// The error of a request that has ended.
-pub(crate) fn error_of<R>(
-    endpoint: &'static Descriptor,
-    cause: ErrorCause,
-    ended: &Ended<R>,
-    ray: Option<String>,
-) -> Error {
-    Error {
-        attempts: ended.attempts,
-        elapsed: ended.elapsed,
-        unclear: ended.unclear,
-        ray,
-        ..Error::new(endpoint, cause)
-    }
-}
-
-/// Returns whether a response leaves open whether it was done. (The scheduler knows by itself of what was lost.)
-pub(crate) const fn is_unclear(cause: &ErrorCause) -> bool {
-    matches!(cause, ErrorCause::Answer(failure) if failure.may_be_processed)
 }
