@@ -13,8 +13,8 @@ use core::time::Duration;
 
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
-    CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, ListZones, OnOff, OriginIp,
-    StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone, ZoneRequest,
+    ApiRequest, CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, OnOff, OriginIp,
+    StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
 };
 use cfcache_model::id::{AccountId, ZoneId};
 use cfcache_model::verdict::{Answer, Class};
@@ -257,9 +257,10 @@ fn interrupted(is_change: bool) -> Failure {
 async fn zones(connection: &Connection, console: &dyn Console) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
     let client = &session.client;
-    let zones = pages::all(async |page| client.call(&ListZones::page(page), &mut show_events(console)).await)
-        .await
-        .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
+    let zones =
+        pages::all(async |page| client.call(&ApiRequest::zones(page), &mut show_events(console)).await)
+            .await
+            .map_err(|error| Failure::from_error(&error, "cannot list the zones"))?;
     session.close().await;
     Ok(ManageReport::new(zones.raw, ManageResult::Zones(zones.result)))
 }
@@ -273,7 +274,7 @@ async fn environments(
     let zone = scope::zone(&session.client, zone, console).await?;
     let answer = session
         .client
-        .call(&ZoneRequest::environments(&zone), &mut show_events(console))
+        .call(&ApiRequest::environments(&zone), &mut show_events(console))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the environments"))?;
     session.close().await;

@@ -1,7 +1,7 @@
 //! Looks up zones and environments by name.
 
 use cfcache_client::{Client, Error, ErrorKind, Observer};
-use cfcache_model::endpoint::{ListZones, Zone, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 
 use crate::console::Console;
@@ -81,7 +81,7 @@ pub async fn zones_named(
         if index > 0 && (ascii == unicode || !zones.is_empty()) {
             break;
         }
-        let answer = client.call(&ListZones::named(name), observer).await?;
+        let answer = client.call(&ApiRequest::zones_named(name), observer).await?;
         for zone in answer.result {
             if domain::ascii(&zone.name) == ascii {
                 zones.push(zone);
@@ -100,7 +100,7 @@ pub async fn zones_named(
 /// A suggestion if there is no zone with that name: the token can see no zones at all, or a host was given instead of
 /// its zone.
 async fn unseen_hint(client: &Client, domain: &str, console: &dyn Console) -> String {
-    let page = match client.call(&ListZones::page(1), &mut show_events(console)).await {
+    let page = match client.call(&ApiRequest::zones(1), &mut show_events(console)).await {
         Ok(page) if page.result.is_empty() => return SEES_NONE.to_owned(),
         Ok(page) => page.result,
         Err(_) => Vec::new(),
@@ -152,7 +152,7 @@ pub async fn environment(
         IdOrName::Id(id) => return Ok(id.clone()),
         IdOrName::Name(name) => name,
     };
-    let answer = client.call(&ZoneRequest::environments(zone), &mut show_events(console)).await.map_err(|error| {
+    let answer = client.call(&ApiRequest::environments(zone), &mut show_events(console)).await.map_err(|error| {
         let failure = Failure::from_error(&error, format!("cannot look up the environment {}", shown(name)));
         match error.kind() {
             ErrorKind::Credentials if !is_unknown(&error) => failure.with_hint(
@@ -211,7 +211,7 @@ pub async fn may_be_production(
     match environment {
         IdOrName::Name(name) => is_production(name),
         IdOrName::Id(id) => {
-            match client.call(&ZoneRequest::environments(zone), &mut show_events(console)).await {
+            match client.call(&ApiRequest::environments(zone), &mut show_events(console)).await {
                 Ok(answer) => {
                     let known = answer.result.environments.iter().find(|known| known.id == id.as_str());
                     known.is_none_or(|known| is_production(&known.name))

@@ -1,16 +1,15 @@
 //! The operations of the API, one module for each.
 //!
 //! To add an endpoint, write a file in `endpoint/` whose first line is the method and path, with a constructor of
-//! [`ZoneRequest`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
+//! [`ApiRequest`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString as _};
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use crate::id::ZoneId;
 use crate::target::Kind;
 
 macro_rules! endpoints {
@@ -64,31 +63,29 @@ pub trait Endpoint {
     }
 }
 
-/// A request about one zone; `R` is the type of its reply.
+/// A request with its arguments; `R` is the type of its reply.
 ///
-/// This type serves every endpoint of a zone except purge and invalidate. Its constructors, such as
+/// It serves every endpoint except purge and invalidate, which have [`PurgeCache`]. Its constructors, such as
 /// [`switch`](Self::switch) and [`set_cloud_region`](Self::set_cloud_region), choose the endpoint.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ZoneRequest<'a, R> {
-    /// The zone.
-    pub zone: &'a ZoneId,
+pub struct ApiRequest<R> {
     endpoint: &'static Descriptor,
-    /// The value of the path's second `{…}`, if it has one.
-    item: Option<&'a str>,
-    query: Vec<(&'static str, u32)>,
+    arguments: Vec<String>,
+    query: Vec<(&'static str, String)>,
     body: Option<String>,
     reply: PhantomData<fn() -> R>,
 }
 
-impl<'a, R> ZoneRequest<'a, R> {
-    const fn new(zone: &'a ZoneId, endpoint: &'static Descriptor) -> Self {
-        Self { zone, endpoint, item: None, query: Vec::new(), body: None, reply: PhantomData }
+impl<R> ApiRequest<R> {
+    /// Creates a request; the arguments are the values of the path's `{…}`.
+    fn new<const N: usize>(endpoint: &'static Descriptor, arguments: [&str; N]) -> Self {
+        let arguments = arguments.map(ToOwned::to_owned).into();
+        Self { endpoint, arguments, query: Vec::new(), body: None, reply: PhantomData }
     }
 
-    /// Creates a request of an endpoint whose path has a second `{…}`.
-    fn of_item(zone: &'a ZoneId, endpoint: &'static Descriptor, item: &'a str) -> Self {
-        Self { item: Some(item), ..Self::new(zone, endpoint) }
+    fn with_query(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.query.push((name, value.to_string()));
+        self
     }
 
     fn with_body(mut self, body: String) -> Self {
@@ -97,7 +94,7 @@ impl<'a, R> ZoneRequest<'a, R> {
     }
 }
 
-impl<R: DeserializeOwned + Send> Endpoint for ZoneRequest<'_, R> {
+impl<R: DeserializeOwned + Send> Endpoint for ApiRequest<R> {
     type Reply = R;
 
     fn descriptor(&self) -> &'static Descriptor {
@@ -105,11 +102,11 @@ impl<R: DeserializeOwned + Send> Endpoint for ZoneRequest<'_, R> {
     }
 
     fn arguments(&self) -> Vec<Cow<'_, str>> {
-        [self.zone.as_str()].into_iter().chain(self.item).map(Cow::Borrowed).collect()
+        self.arguments.iter().map(|argument| argument.as_str().into()).collect()
     }
 
     fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
-        self.query.iter().map(|(name, number)| (*name, number.to_string().into())).collect()
+        self.query.iter().map(|(name, value)| (*name, value.as_str().into())).collect()
     }
 
     fn body(&self) -> Option<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cfcache_app::{domain, scope};
 use cfcache_client::{Client, Error, ErrorKind};
 use cfcache_model::Plan;
-use cfcache_model::endpoint::{Zone, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, Zone};
 use cfcache_model::id::ZoneId;
 use cfcache_model::target::Kind;
 use tracing::{info, warn};
@@ -97,7 +97,7 @@ impl Accounts {
         let plan = match (account.plan, found) {
             (Some(plan), _) => Some(plan),
             (None, Some(found)) => found.known_plan(),
-            (None, None) => match account.client.call(&ZoneRequest::zone(&id), &mut ()).await {
+            (None, None) => match account.client.call(&ApiRequest::zone(&id), &mut ()).await {
                 Ok(answer) => answer.result.known_plan(),
                 // A token that may purge is not always allowed to read the zone.
                 Err(error) if error.failure().is_some_and(|failure| failure.status == 403) => None,

@@ -1,6 +1,6 @@
 //! `--dry-run` of commands for settings.
 
-use cfcache_model::endpoint::{MAX_REGIONS_PER_BATCH, Parts, ZoneRequest, encode};
+use cfcache_model::endpoint::{ApiRequest, MAX_REGIONS_PER_BATCH, Parts, encode};
 use cfcache_model::id::ZoneId;
 
 use crate::console::Console;
@@ -53,24 +53,24 @@ pub fn only_reads() -> Failure {
 fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
     let one = |request| Vec::from([request]);
     match command {
-        SettingCommand::Set(switch, value) => one(encode(&ZoneRequest::set_switch(zone, *switch, *value))),
-        SettingCommand::SetCacheLevel(level) => one(encode(&ZoneRequest::set_cache_level(zone, *level))),
+        SettingCommand::Set(switch, value) => one(encode(&ApiRequest::set_switch(zone, *switch, *value))),
+        SettingCommand::SetCacheLevel(level) => one(encode(&ApiRequest::set_cache_level(zone, *level))),
         SettingCommand::SetBrowserCacheTtl(seconds) => {
-            one(encode(&ZoneRequest::set_browser_cache_ttl(zone, *seconds)))
+            one(encode(&ApiRequest::set_browser_cache_ttl(zone, *seconds)))
         }
-        SettingCommand::DeleteSmart => one(encode(&ZoneRequest::delete_smart_tiered_cache(zone))),
-        SettingCommand::ClearReserve { .. } => one(encode(&ZoneRequest::clear_cache_reserve(zone))),
-        SettingCommand::SetVariants(variants) => one(encode(&ZoneRequest::set_variants(zone, variants))),
-        SettingCommand::DeleteVariants => one(encode(&ZoneRequest::delete_variants(zone))),
-        SettingCommand::SetRegion(mapping) => one(encode(&ZoneRequest::set_cloud_region(zone, mapping))),
-        SettingCommand::DeleteRegion(ip) => one(encode(&ZoneRequest::delete_cloud_region(zone, ip))),
+        SettingCommand::DeleteSmart => one(encode(&ApiRequest::delete_smart_tiered_cache(zone))),
+        SettingCommand::ClearReserve { .. } => one(encode(&ApiRequest::clear_cache_reserve(zone))),
+        SettingCommand::SetVariants(variants) => one(encode(&ApiRequest::set_variants(zone, variants))),
+        SettingCommand::DeleteVariants => one(encode(&ApiRequest::delete_variants(zone))),
+        SettingCommand::SetRegion(mapping) => one(encode(&ApiRequest::set_cloud_region(zone, mapping))),
+        SettingCommand::DeleteRegion(ip) => one(encode(&ApiRequest::delete_cloud_region(zone, ip))),
         SettingCommand::DeleteRegions(ips) => ips
             .chunks(MAX_REGIONS_PER_BATCH)
-            .map(|batch| encode(&ZoneRequest::delete_cloud_regions(zone, batch)))
+            .map(|batch| encode(&ApiRequest::delete_cloud_regions(zone, batch)))
             .collect(),
         SettingCommand::ImportRegions(mappings) => mappings
             .chunks(MAX_REGIONS_PER_BATCH)
-            .map(|batch| encode(&ZoneRequest::set_cloud_regions(zone, batch)))
+            .map(|batch| encode(&ApiRequest::set_cloud_regions(zone, batch)))
             .collect(),
         // These only read, and were refused before.
         SettingCommand::Get(_)

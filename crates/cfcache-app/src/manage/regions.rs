@@ -2,7 +2,7 @@
 
 use cfcache_client::Error;
 use cfcache_model::endpoint::{
-    CloudRegion, CloudRegionBatch, MAX_REGIONS_PER_BATCH, OriginIp, StoredCloudRegion, ZoneRequest,
+    ApiRequest, CloudRegion, CloudRegionBatch, MAX_REGIONS_PER_BATCH, OriginIp, StoredCloudRegion,
 };
 use cfcache_model::verdict::Answer;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::pages;
 
 pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let regions =
-        pages::all(async |page| context.call(&ZoneRequest::cloud_regions(&context.zone, page)).await)
+        pages::all(async |page| context.call(&ApiRequest::cloud_regions(&context.zone, page)).await)
             .await
             .map_err(|error| Failure::from_error(&error, "cannot list the cloud regions"))?;
     Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.result)))
@@ -23,7 +23,7 @@ pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, 
 
 pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&ZoneRequest::cloud_region(&context.zone, ip))
+        .call(&ApiRequest::cloud_region(&context.zone, ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot read the cloud region of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Read)))
@@ -35,14 +35,14 @@ pub(super) async fn set(
     mapping: &CloudRegion,
 ) -> Result<ManageReport, Failure> {
     if let Ok(ip) = OriginIp::parse(mapping.origin_ip())
-        && let Ok(before) = context.call(&ZoneRequest::cloud_region(&context.zone, &ip)).await
+        && let Ok(before) = context.call(&ApiRequest::cloud_region(&context.zone, &ip)).await
         && before.result.vendor.as_deref() == Some(mapping.vendor())
         && before.result.region.as_deref() == Some(mapping.region())
     {
         return Ok(ManageReport::new(before.raw, ManageResult::Region(before.result, Change::Unchanged)));
     }
     let answer = context
-        .call(&ZoneRequest::set_cloud_region(&context.zone, mapping))
+        .call(&ApiRequest::set_cloud_region(&context.zone, mapping))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot map {}", mapping.origin_ip())))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Set)))
@@ -50,7 +50,7 @@ pub(super) async fn set(
 
 pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&ZoneRequest::delete_cloud_region(&context.zone, &ip))
+        .call(&ApiRequest::delete_cloud_region(&context.zone, &ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot delete the mapping of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::RegionDeleted(ip)))
@@ -58,7 +58,7 @@ pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Resul
 
 pub(super) async fn supported(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&ZoneRequest::supported_regions(&context.zone))
+        .call(&ApiRequest::supported_regions(&context.zone))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot list the supported regions"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Supported(answer.result)))
@@ -109,7 +109,7 @@ pub(super) async fn import(
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let send = async |batch: &[CloudRegion]| {
-        context.call(&ZoneRequest::set_cloud_regions(&context.zone, batch)).await
+        context.call(&ApiRequest::set_cloud_regions(&context.zone, batch)).await
     };
     in_batches(context, mappings, mapping, send, "mapped", interrupts).await
 }
@@ -123,7 +123,7 @@ pub(super) async fn delete_many(
     let mapping =
         |ip: &OriginIp, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
     let send = async |batch: &[OriginIp]| {
-        context.call(&ZoneRequest::delete_cloud_regions(&context.zone, batch)).await
+        context.call(&ApiRequest::delete_cloud_regions(&context.zone, batch)).await
     };
     in_batches(context, ips, mapping, send, "deleted", interrupts).await
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use cfcache_model::endpoint::{CacheReserveClear, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, CacheReserveClear};
 use cfcache_model::verdict::Answer;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Reads the state of the latest clear.
 pub(super) async fn status(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    match context.call(&ZoneRequest::cache_reserve_clear(&context.zone)).await {
+    match context.call(&ApiRequest::cache_reserve_clear(&context.zone)).await {
         Ok(answer) => Ok(report(answer)),
         Err(error) if is_unset(&error) => Ok(ManageReport::new("null", ManageResult::ReserveClear(None))),
         Err(error) => Err(Failure::from_error(&error, "cannot read the state of the Cache Reserve clear")),
@@ -37,7 +37,7 @@ pub(super) async fn clear(
     wait: bool,
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
-    let request = ZoneRequest::clear_cache_reserve(&context.zone);
+    let request = ApiRequest::clear_cache_reserve(&context.zone);
     let begun = tokio::select! {
         begun = context.call(&request) => begun.map_err(|error| Failure::from_error(&error, "cannot clear Cache Reserve"))?,
         () = interrupts.nth(1) => return Err(interrupted(true)),
@@ -66,7 +66,7 @@ async fn follow(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> 
             tokio::time::sleep(Duration::from_millis(500).min(until - Instant::now())).await;
         }
         let answer =
-            context.call(&ZoneRequest::cache_reserve_clear(&context.zone)).await.map_err(|error| {
+            context.call(&ApiRequest::cache_reserve_clear(&context.zone)).await.map_err(|error| {
                 Failure::from_error(&error, "the clear was started, but its state cannot be read")
             })?;
         if answer.result.is_completed() {

@@ -1,7 +1,7 @@
 //! The table of all settings.
 
 use cfcache_client::Error;
-use cfcache_model::endpoint::{CacheReserveClear, Switch, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, CacheReserveClear, Switch};
 use cfcache_model::verdict::{Answer, Class};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -48,11 +48,11 @@ pub struct SettingRow {
 pub(super) async fn read(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let zone = &context.zone;
     let switch = async |switch: Switch| {
-        let answer = context.call(&ZoneRequest::switch(zone, switch)).await;
+        let answer = context.call(&ApiRequest::switch(zone, switch)).await;
         SettingRow::new(switch.title(), answer, |stored| SettingValue::new(stored, String::clone))
     };
     let variants = async {
-        let answer = context.call(&ZoneRequest::variants(zone)).await;
+        let answer = context.call(&ApiRequest::variants(zone)).await;
         SettingRow::new(VARIANTS, answer, |stored| SettingValue {
             value: Some(wording::count(
                 stored.value.as_ref().map_or(0, |value| value.values().flatten().count() as u64),
@@ -62,7 +62,7 @@ pub(super) async fn read(context: &SettingsContext<'_>) -> Result<ManageReport, 
         })
     };
     let clear = async {
-        let answer = context.call(&ZoneRequest::cache_reserve_clear(zone)).await;
+        let answer = context.call(&ApiRequest::cache_reserve_clear(zone)).await;
         SettingRow::new(CACHE_RESERVE_CLEAR, answer, |clear: &CacheReserveClear| SettingValue {
             value: Some(clear.state.clone()),
             changed: clear.end_ts.clone().or_else(|| clear.start_ts.clone()),
@@ -70,11 +70,11 @@ pub(super) async fn read(context: &SettingsContext<'_>) -> Result<ManageReport, 
         })
     };
     let level = async {
-        let answer = context.call(&ZoneRequest::cache_level(zone)).await;
+        let answer = context.call(&ApiRequest::cache_level(zone)).await;
         SettingRow::new(CACHE_LEVEL, answer, |stored| SettingValue::new(stored, String::clone))
     };
     let ttl = async {
-        let answer = context.call(&ZoneRequest::browser_cache_ttl(zone)).await;
+        let answer = context.call(&ApiRequest::browser_cache_ttl(zone)).await;
         SettingRow::new(BROWSER_CACHE_TTL, answer, |stored| SettingValue::new(stored, browser_cache_ttl))
     };
     let rows: [SettingRow; 11] = tokio::join!(

@@ -2,7 +2,7 @@
 
 use cfcache_client::{Error, ErrorKind};
 use cfcache_model::date::rfc_3339;
-use cfcache_model::endpoint::VerifyToken;
+use cfcache_model::endpoint::{ApiRequest, TokenStatus};
 use cfcache_model::id::AccountId;
 
 use crate::config::{ACCOUNT_ID, Sourced, ValueOrigin};
@@ -25,12 +25,14 @@ pub(super) async fn verify(
     console: &dyn Console,
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
-    let ask = async |request: VerifyToken<'_>| session.client.call(&request, &mut show_events(console)).await;
+    let ask = async |request: ApiRequest<TokenStatus>| {
+        session.client.call(&request, &mut show_events(console)).await
+    };
     let result = match account {
-        None => ask(VerifyToken::for_user()).await,
-        Some(account) => match ask(VerifyToken::for_account(&account.value)).await {
+        None => ask(ApiRequest::verify_token()).await,
+        Some(account) => match ask(ApiRequest::verify_account_token(&account.value)).await {
             Err(refused) if matches!(account.origin, ValueOrigin::Variable(_)) && is_refusal(&refused) => {
-                match ask(VerifyToken::for_user()).await {
+                match ask(ApiRequest::verify_token()).await {
                     Ok(answer) => {
                         console.note(&format!(
                             "{} is set, but the token belongs to a user and not to that account",

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use cfcache_client::Error;
-use cfcache_model::endpoint::{CacheLevel, OnOff, Setting, Switch, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, CacheLevel, OnOff, Setting, Switch};
 use cfcache_model::verdict::Answer;
 use serde::de::DeserializeOwned;
 
@@ -104,7 +104,7 @@ async fn set<V: DeserializeOwned + Send + PartialEq>(
     context: &SettingsContext<'_>,
     title: &'static str,
     before: Result<Answer<Setting<V>>, Error>,
-    edit: &ZoneRequest<'_, Setting<V>>,
+    edit: &ApiRequest<Setting<V>>,
     wanted: V,
     describe: impl Fn(&V) -> String,
 ) -> Result<ManageReport, Failure> {
@@ -139,7 +139,7 @@ pub(super) async fn get_switch(
     switch: Switch,
 ) -> Result<ManageReport, Failure> {
     let title = switch.title();
-    match context.call(&ZoneRequest::switch(&context.zone, switch)).await {
+    match context.call(&ApiRequest::switch(&context.zone, switch)).await {
         Ok(answer) => Ok(report(title, answer, String::clone, Change::Read)),
         Err(error) if is_unset(&error) => {
             Ok(ManageReport::new("null", ManageResult::Value(title, None, Change::Read)))
@@ -154,13 +154,13 @@ pub(super) async fn set_switch(
     switch: Switch,
     value: OnOff,
 ) -> Result<ManageReport, Failure> {
-    let before = context.call(&ZoneRequest::switch(&context.zone, switch)).await;
+    let before = context.call(&ApiRequest::switch(&context.zone, switch)).await;
     let is_missing = before.as_ref().is_err_and(is_unset);
     // A setting that was never set is created; only Smart Tiered Cache has a separate request for that.
     let edit = if is_missing && switch == Switch::SmartTieredCache {
-        ZoneRequest::create_smart_tiered_cache(&context.zone, value)
+        ApiRequest::create_smart_tiered_cache(&context.zone, value)
     } else {
-        ZoneRequest::set_switch(&context.zone, switch, value)
+        ApiRequest::set_switch(&context.zone, switch, value)
     };
     set(context, switch.title(), before, &edit, value.as_str().to_owned(), String::clone).await
 }
@@ -168,7 +168,7 @@ pub(super) async fn set_switch(
 pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let title = Switch::SmartTieredCache.title();
     let report = |raw: String, change| ManageReport::new(raw, ManageResult::Value(title, None, change));
-    match context.call(&ZoneRequest::delete_smart_tiered_cache(&context.zone)).await {
+    match context.call(&ApiRequest::delete_smart_tiered_cache(&context.zone)).await {
         Ok(answer) => Ok(report(answer.raw, Change::Deleted)),
         Err(error) if is_unset(&error) => Ok(report("null".to_owned(), Change::Unchanged)),
         Err(error) => Err(Failure::from_error(&error, "cannot delete the setting of Smart Tiered Cache")),
@@ -176,7 +176,7 @@ pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<Manage
 }
 
 pub(super) async fn get_cache_level(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    let answer = context.call(&ZoneRequest::cache_level(&context.zone)).await;
+    let answer = context.call(&ApiRequest::cache_level(&context.zone)).await;
     let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the cache level"))?;
     Ok(report(CACHE_LEVEL, answer, String::clone, Change::Read))
 }
@@ -185,13 +185,13 @@ pub(super) async fn set_cache_level(
     context: &SettingsContext<'_>,
     level: CacheLevel,
 ) -> Result<ManageReport, Failure> {
-    let before = context.call(&ZoneRequest::cache_level(&context.zone)).await;
-    let edit = ZoneRequest::set_cache_level(&context.zone, level);
+    let before = context.call(&ApiRequest::cache_level(&context.zone)).await;
+    let edit = ApiRequest::set_cache_level(&context.zone, level);
     set(context, CACHE_LEVEL, before, &edit, level.as_str().to_owned(), String::clone).await
 }
 
 pub(super) async fn get_browser_cache_ttl(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    let answer = context.call(&ZoneRequest::browser_cache_ttl(&context.zone)).await;
+    let answer = context.call(&ApiRequest::browser_cache_ttl(&context.zone)).await;
     let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the browser cache TTL"))?;
     Ok(report(BROWSER_CACHE_TTL, answer, browser_cache_ttl, Change::Read))
 }
@@ -200,7 +200,7 @@ pub(super) async fn set_browser_cache_ttl(
     context: &SettingsContext<'_>,
     seconds: u32,
 ) -> Result<ManageReport, Failure> {
-    let before = context.call(&ZoneRequest::browser_cache_ttl(&context.zone)).await;
-    let edit = ZoneRequest::set_browser_cache_ttl(&context.zone, seconds);
+    let before = context.call(&ApiRequest::browser_cache_ttl(&context.zone)).await;
+    let edit = ApiRequest::set_browser_cache_ttl(&context.zone, seconds);
     set(context, BROWSER_CACHE_TTL, before, &edit, u64::from(seconds), browser_cache_ttl).await
 }

@@ -1,12 +1,12 @@
 //! The variants setting.
 
-use cfcache_model::endpoint::{StoredVariants, Variants, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, StoredVariants, Variants};
 
 use crate::failure::Failure;
 use crate::manage::{Change, ManageReport, ManageResult, SettingsContext, is_unset};
 
 pub(super) async fn get(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    match context.call(&ZoneRequest::variants(&context.zone)).await {
+    match context.call(&ApiRequest::variants(&context.zone)).await {
         Ok(answer) => {
             Ok(ManageReport::new(answer.raw, ManageResult::Variants(answer.result.value, Change::Read)))
         }
@@ -19,21 +19,21 @@ pub(super) async fn get(context: &SettingsContext<'_>) -> Result<ManageReport, F
 
 /// Replaces all variants, unless they are already set like this.
 pub(super) async fn set(context: &SettingsContext<'_>, variants: &Variants) -> Result<ManageReport, Failure> {
-    if let Ok(before) = context.call(&ZoneRequest::variants(&context.zone)).await
+    if let Ok(before) = context.call(&ApiRequest::variants(&context.zone)).await
         && before.result.value.as_ref().is_some_and(|stored| is_same(stored, variants))
     {
         let result = ManageResult::Variants(before.result.value, Change::Unchanged);
         return Ok(ManageReport::new(before.raw, result));
     }
     let answer = context
-        .call(&ZoneRequest::set_variants(&context.zone, variants))
+        .call(&ApiRequest::set_variants(&context.zone, variants))
         .await
         .map_err(|error| Failure::from_error(&error, "cannot set the variants"))?;
     Ok(ManageReport::new(answer.raw, ManageResult::Variants(answer.result.value, Change::Set)))
 }
 
 pub(super) async fn delete(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
-    match context.call(&ZoneRequest::delete_variants(&context.zone)).await {
+    match context.call(&ApiRequest::delete_variants(&context.zone)).await {
         Ok(answer) => Ok(ManageReport::new(answer.raw, ManageResult::Variants(None, Change::Deleted))),
         Err(error) if is_unset(&error) => {
             Ok(ManageReport::new("null", ManageResult::Variants(None, Change::Unchanged)))

@@ -1,7 +1,7 @@
 //! `--plan auto`: looks up the plan of the zone when it matters.
 
 use cfcache_client::Event;
-use cfcache_model::endpoint::ZoneRequest;
+use cfcache_model::endpoint::ApiRequest;
 use cfcache_model::id::ZoneId;
 
 use crate::console::Console;
@@ -16,7 +16,7 @@ pub(super) async fn learn(session: &Session, zone: &ZoneId, console: &dyn Consol
             console.exchange(exchange);
         }
     };
-    let told = match session.client.call(&ZoneRequest::zone(zone), &mut quietly).await {
+    let told = match session.client.call(&ApiRequest::zone(zone), &mut quietly).await {
         Ok(answer) => match answer.result.known_plan() {
             Some(plan) => {
                 session.client.set_limits(plan.purge_limits());

@@ -3,7 +3,7 @@
 use cfcache_client::{ErrorKind, PurgeScope};
 use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Action, ListZones, PurgeCache, Zone};
+use cfcache_model::endpoint::{Action, ApiRequest, PurgeCache, Zone};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::BatchLimits;
 use cfcache_model::target::Kind;
@@ -145,22 +145,23 @@ impl FoundScopes {
 
 /// Lists the zones that the token may read, and their smallest plan, because all share one rate limit.
 async fn list_zones(session: &Session, console: &dyn Console) -> Result<(Routes, Option<Plan>), Failure> {
-    let zones =
-        pages::all(async |page| session.client.call(&ListZones::page(page), &mut show_events(console)).await)
-            .await
-            .map_err(|error| {
-                let failure = Failure::from_error(
-                    &error,
-                    "no zone is given, and the zones cannot be listed to find the zone of each host",
-                );
-                match error.kind() {
+    let zones = pages::all(async |page| {
+        session.client.call(&ApiRequest::zones(page), &mut show_events(console)).await
+    })
+    .await
+    .map_err(|error| {
+        let failure = Failure::from_error(
+            &error,
+            "no zone is given, and the zones cannot be listed to find the zone of each host",
+        );
+        match error.kind() {
             ErrorKind::Credentials if !scope::is_unknown(&error) => failure.with_hint(
                 "give the zone with `--zone`, or list domains and ids in `[zones]` of the configuration: a \
                      token that may only purge cannot look a zone up",
             ),
             _ => failure,
         }
-            })?;
+    })?;
     let plan = zones.result.iter().map(Zone::known_plan).min().flatten();
     let known = zones.result.into_iter().filter_map(|zone| Some((zone.name, ZoneId::parse(&zone.id).ok()?)));
     let routes = Routes::new(known);

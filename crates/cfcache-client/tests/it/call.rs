@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cfcache_client::engine::Stop;
 use cfcache_client::{Error, ErrorCause, ErrorKind, Event, Summary};
 use cfcache_model::PurgeBody;
-use cfcache_model::endpoint::{ListZones, PurgeCache, VerifyToken, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, PurgeCache};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Delivery, RecordingTransport, ScriptedTransport, TransportError};
 use tokio::time::Instant;
@@ -124,7 +124,7 @@ async fn a_response_with_a_truncated_body_is_classified_by_its_headers() {
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [broken_body(429, &[("retry-after", "1")]), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
-    client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
+    client.call(&ApiRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
 
     // An incomplete success is not a success, and its ray is kept.
     let error = purge((0..11).map(|_| broken_body(200, &[("cf-ray", "8f00ba4-AMS")]))).await.unwrap_err();
@@ -172,14 +172,14 @@ async fn errors_and_messages_of_a_success_are_reported() {
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_result_of_a_read_is_not_retried_and_not_unclear() {
     let zone = zone();
-    let request = ListZones::page(1);
+    let request = ApiRequest::zones(1);
     let transport = ScriptedTransport::new([reply(200, r#"{"success":true,"result":7}"#, &[])]);
     let client_of = |transport| client(Arc::new(transport), policy(|_| {}));
     let error = client_of(transport).call(&request, &mut ()).await.unwrap_err();
     assert_eq!((error.attempts, error.is_unclear()), (1, false));
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     let lost = ScriptedTransport::new((0..11).map(|_| lost(Delivery::Unknown)));
-    let error = client_of(lost).call(&ZoneRequest::zone(&zone), &mut ()).await.unwrap_err();
+    let error = client_of(lost).call(&ApiRequest::zone(&zone), &mut ()).await.unwrap_err();
     assert_eq!((error.attempts, error.is_unclear()), (11, false));
 }
 
@@ -209,14 +209,14 @@ async fn requests_that_are_not_repeatable_are_not_retried() {
     let zone = zone();
     for (reply, unclear) in [(lost(Delivery::Unknown), true), (refused(503, 0), false)] {
         let client = client(Arc::new(ScriptedTransport::new([reply])), policy(|_| {}));
-        let error = client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap_err();
+        let error = client.call(&ApiRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap_err();
         assert_eq!((error.attempts, error.is_unclear()), (1, unclear));
     }
     // A request that was certainly not processed may be repeated.
     let body = r#"{"success":true,"errors":[],"messages":[],"result":{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00Z","state":"In-progress"}}"#;
     let replies = [lost(Delivery::NotSent), refused(429, 971), reply(200, body, &[])];
     let client = client(Arc::new(ScriptedTransport::new(replies)), policy(|_| {}));
-    client.call(&ZoneRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
+    client.call(&ApiRequest::clear_cache_reserve(&zone), &mut ()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,9 +296,9 @@ async fn all_endpoints_can_be_called() {
         Arc::new(ScriptedTransport::new([reply(200, zones, &[]), refused(401, 1000)])),
         policy(|_| {}),
     );
-    let answer = client.call(&ListZones::named("example.com"), &mut ()).await.unwrap();
+    let answer = client.call(&ApiRequest::zones_named("example.com"), &mut ()).await.unwrap();
     assert_eq!(answer.result_info.unwrap().total_pages, Some(1));
-    let error = client.call(&VerifyToken::for_user(), &mut ()).await.unwrap_err();
+    let error = client.call(&ApiRequest::verify_token(), &mut ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     assert!(!matches!(error.cause, ErrorCause::Stopped(Stop::Interrupted)));
 }

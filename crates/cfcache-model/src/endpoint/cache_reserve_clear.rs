@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::endpoint::{
-    Area, Descriptor, Method, Replay, Sample, ZoneRequest, example, refusal, sample, settings_permission,
+    ApiRequest, Area, Descriptor, Method, Replay, Sample, example, refusal, sample, settings_permission,
     success,
 };
 use crate::id::ZoneId;
@@ -46,18 +46,18 @@ impl CacheReserveClear {
     }
 }
 
-impl<'a> ZoneRequest<'a, CacheReserveClear> {
+impl ApiRequest<CacheReserveClear> {
     /// Reads the state of the latest clear.
     #[must_use]
-    pub const fn cache_reserve_clear(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &GET)
+    pub fn cache_reserve_clear(zone: &ZoneId) -> Self {
+        Self::new(&GET, [zone.as_str()])
     }
 
     /// Starts a clear.
     #[must_use]
-    pub fn clear_cache_reserve(zone: &'a ZoneId) -> Self {
+    pub fn clear_cache_reserve(zone: &ZoneId) -> Self {
         // The schema requires a body but uses none of it; the reference's `curl` example sends none.
-        Self::new(zone, &CLEAR).with_body("{}".to_owned())
+        Self::new(&CLEAR, [zone.as_str()]).with_body("{}".to_owned())
     }
 }
 
@@ -104,7 +104,7 @@ const fn descriptor(
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::cache_reserve_clear(&zone);
+    let request = ApiRequest::cache_reserve_clear(&zone);
     let completed = r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","end_ts":"2023-10-02T12:00:00.12345Z","state":"Completed"}"#;
     Vec::from([
         sample("completed", &request, 200, success(completed)),
@@ -114,7 +114,7 @@ fn read_samples() -> Vec<Sample> {
 
 fn clear_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::clear_cache_reserve(&zone);
+    let request = ApiRequest::clear_cache_reserve(&zone);
     let begun =
         r#"{"id":"cache_reserve_clear","start_ts":"2023-10-02T10:00:00.12345Z","state":"In-progress"}"#;
     let is_on = "Turn off Cache Reserve sync to proceed with deletion.";

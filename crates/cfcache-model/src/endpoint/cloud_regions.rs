@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, forbidden, refusal, sample,
+    ApiRequest, Area, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, refusal, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -35,7 +35,7 @@ pub const MAX_REGIONS_PER_ZONE: usize = 3500;
 /// A mapping from an origin's address to a cloud region.
 ///
 /// - The address has the API's form: IPv6 in the form of RFC 5952.
-/// - The vendor is one of [`VENDORS`]; the region is not empty. [`ZoneRequest::supported_regions`] lists the regions; the API
+/// - The vendor is one of [`VENDORS`]; the region is not empty. [`ApiRequest::supported_regions`] lists the regions; the API
 ///   refuses others (code 1157).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct CloudRegion {
@@ -207,41 +207,41 @@ pub struct SupportedRegion {
     pub upper_tier_colos: Vec<String>,
 }
 
-impl<'a> ZoneRequest<'a, Vec<StoredCloudRegion>> {
+impl ApiRequest<Vec<StoredCloudRegion>> {
     /// Lists the mappings of a zone: a page, counted from 1, with the maximum number of mappings.
     #[must_use]
-    pub fn cloud_regions(zone: &'a ZoneId, page: u32) -> Self {
-        let query = Vec::from([("page", page), ("per_page", MAX_REGIONS_PER_PAGE)]);
-        Self { query, ..Self::new(zone, &LIST) }
+    pub fn cloud_regions(zone: &ZoneId, page: u32) -> Self {
+        let request = Self::new(&LIST, [zone.as_str()]);
+        request.with_query("page", page).with_query("per_page", MAX_REGIONS_PER_PAGE)
     }
 }
 
-impl<'a> ZoneRequest<'a, StoredCloudRegion> {
+impl ApiRequest<StoredCloudRegion> {
     /// Reads the mapping of an address.
     #[must_use]
-    pub fn cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self::of_item(zone, &GET, origin_ip.as_str())
+    pub fn cloud_region(zone: &ZoneId, origin_ip: &OriginIp) -> Self {
+        Self::new(&GET, [zone.as_str(), origin_ip.as_str()])
     }
 
     /// Sets one mapping.
     #[must_use]
-    pub fn set_cloud_region(zone: &'a ZoneId, mapping: &'a CloudRegion) -> Self {
-        Self::of_item(zone, &SET, mapping.origin_ip()).with_body(to_json(mapping))
+    pub fn set_cloud_region(zone: &ZoneId, mapping: &CloudRegion) -> Self {
+        Self::new(&SET, [zone.as_str(), mapping.origin_ip()]).with_body(to_json(mapping))
     }
 
     /// Deletes the mapping of an address.
     #[must_use]
-    pub fn delete_cloud_region(zone: &'a ZoneId, origin_ip: &'a OriginIp) -> Self {
-        Self::of_item(zone, &DELETE, origin_ip.as_str())
+    pub fn delete_cloud_region(zone: &ZoneId, origin_ip: &OriginIp) -> Self {
+        Self::new(&DELETE, [zone.as_str(), origin_ip.as_str()])
     }
 }
 
-impl<'a> ZoneRequest<'a, CloudRegionBatch> {
+impl ApiRequest<CloudRegionBatch> {
     /// Sets up to [`MAX_REGIONS_PER_BATCH`] mappings; other mappings are not changed. Some may fail while others
     /// succeed.
     #[must_use]
-    pub fn set_cloud_regions(zone: &'a ZoneId, mappings: &[CloudRegion]) -> Self {
-        Self::new(zone, &SET_MANY).with_body(to_json(mappings))
+    pub fn set_cloud_regions(zone: &ZoneId, mappings: &[CloudRegion]) -> Self {
+        Self::new(&SET_MANY, [zone.as_str()]).with_body(to_json(mappings))
     }
 
     /// Deletes up to [`MAX_REGIONS_PER_BATCH`] mappings. Some may fail while others succeed.
@@ -249,16 +249,16 @@ impl<'a> ZoneRequest<'a, CloudRegionBatch> {
     /// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0).
     /// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
     #[must_use]
-    pub fn delete_cloud_regions(zone: &'a ZoneId, origin_ips: &[OriginIp]) -> Self {
-        Self::new(zone, &DELETE_MANY).with_body(to_json(origin_ips))
+    pub fn delete_cloud_regions(zone: &ZoneId, origin_ips: &[OriginIp]) -> Self {
+        Self::new(&DELETE_MANY, [zone.as_str()]).with_body(to_json(origin_ips))
     }
 }
 
-impl<'a> ZoneRequest<'a, SupportedRegions> {
+impl ApiRequest<SupportedRegions> {
     /// Lists the regions that a zone can use. Needs Tiered Cache.
     #[must_use]
-    pub const fn supported_regions(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &SUPPORTED)
+    pub fn supported_regions(zone: &ZoneId) -> Self {
+        Self::new(&SUPPORTED, [zone.as_str()])
     }
 }
 
@@ -371,7 +371,7 @@ fn parsed() -> Option<(ZoneId, OriginIp, CloudRegion)> {
 
 fn list_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
-    let request = ZoneRequest::cloud_regions(&zone, 1);
+    let request = ApiRequest::cloud_regions(&zone, 1);
     let page = alloc::format!(
         r#"{{"result":[{STORED}],"result_info":{{"page":1,"per_page":100,"total_pages":1,"count":1,"total_count":1}},"success":true,"errors":[],"messages":[]}}"#
     );
@@ -383,7 +383,7 @@ fn list_samples() -> Vec<Sample> {
 
 fn get_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = ZoneRequest::cloud_region(&zone, &origin_ip);
+    let request = ApiRequest::cloud_region(&zone, &origin_ip);
     Vec::from([
         sample("found", &request, 200, success(STORED)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -394,10 +394,10 @@ fn set_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(nowhere) = CloudRegion::new("192.0.2.1", "aws", "nowhere-1") else { return Vec::new() };
     Vec::from([
-        sample("set", &ZoneRequest::set_cloud_region(&zone, &mapping), 200, success(STORED)),
+        sample("set", &ApiRequest::set_cloud_region(&zone, &mapping), 200, success(STORED)),
         sample(
             "refused_region",
-            &ZoneRequest::set_cloud_region(&zone, &nowhere),
+            &ApiRequest::set_cloud_region(&zone, &nowhere),
             400,
             refusal(1157, BAD_REGION),
         ),
@@ -406,7 +406,7 @@ fn set_samples() -> Vec<Sample> {
 
 fn delete_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = ZoneRequest::delete_cloud_region(&zone, &origin_ip);
+    let request = ApiRequest::delete_cloud_region(&zone, &origin_ip);
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"origin_ip":"192.0.2.1"}"#)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -417,7 +417,7 @@ fn batch_samples() -> Vec<Sample> {
     let Some((zone, _, mapping)) = parsed() else { return Vec::new() };
     let Ok(other) = CloudRegion::new("2001:DB8::1", "gcp", "nowhere-1") else { return Vec::new() };
     let mappings = [mapping, other];
-    let request = ZoneRequest::set_cloud_regions(&zone, &mappings);
+    let request = ApiRequest::set_cloud_regions(&zone, &mappings);
     let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"Invalid vendor or region."}],"succeeded":[{"origin_ip":"192.0.2.1","region":"us-east-1","vendor":"aws"}]}"#;
     Vec::from([
         sample("partly", &request, 200, success(partly)),
@@ -429,7 +429,7 @@ fn delete_batch_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
     let Ok(other) = OriginIp::parse("2001:DB8::1") else { return Vec::new() };
     let origin_ips = [origin_ip, other];
-    let request = ZoneRequest::delete_cloud_regions(&zone, &origin_ips);
+    let request = ApiRequest::delete_cloud_regions(&zone, &origin_ips);
     let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"No cloud region mapping exists for this origin IP."}],"succeeded":[{"origin_ip":"192.0.2.1"}]}"#;
     Vec::from([
         sample("partly", &request, 200, success(partly)),
@@ -439,7 +439,7 @@ fn delete_batch_samples() -> Vec<Sample> {
 
 fn supported_samples() -> Vec<Sample> {
     let Some((zone, ..)) = parsed() else { return Vec::new() };
-    let request = ZoneRequest::supported_regions(&zone);
+    let request = ApiRequest::supported_regions(&zone);
     let regions = r#"{"obtained_codes":true,"vendors":{"aws":[{"name":"us-east-1","upper_tier_colos":["IAD"]}],"gcp":[{"name":"europe-west1","upper_tier_colos":["BRU"]}]}}"#;
     Vec::from([
         sample("two", &request, 200, success(regions)),

@@ -6,15 +6,15 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, forbidden, sample, success,
+    ApiRequest, Area, Descriptor, Endpoint, Method, Replay, Sample, example, forbidden, sample, success,
 };
 use crate::id::ZoneId;
 
-impl<'a> ZoneRequest<'a, Environments> {
+impl ApiRequest<Environments> {
     /// Lists the environments of a zone with Version Management. The list has no pages.
     #[must_use]
-    pub const fn environments(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &ENDPOINT)
+    pub fn environments(zone: &ZoneId) -> Self {
+        Self::new(&ENDPOINT, [zone.as_str()])
     }
 }
 
@@ -60,7 +60,7 @@ static ENDPOINT: Descriptor = Descriptor {
 
 fn samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::environments(&zone);
+    let request = ApiRequest::environments(&zone);
     let environments = r#"{"environments":[{"name":"Production","ref":"12f4c9a5f0d14b7a9b8e7d6c5b4a39","version":0,"expression":"","locked_on_deployment":false,"position":{"after":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Staging","ref":"4e9f1d2a7b8c3f60a5d4e3c2b1a09f","version":0,"expression":"(http.request.cookies[\"cf_env\"][0] eq \"staging\")","locked_on_deployment":false,"position":{"before":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}},{"name":"Development","ref":"8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c","version":0,"expression":"(ip.src in {192.0.2.0/24})","locked_on_deployment":false,"position":{"before":"12f4c9a5f0d14b7a9b8e7d6c5b4a39"}}]}"#;
     Vec::from([
         sample("three", &request, 200, success(environments)),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, ZoneRequest, example, forbidden, sample,
+    ApiRequest, Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, example, forbidden, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -87,33 +87,34 @@ impl FromStr for CacheLevel {
     }
 }
 
-impl<'a> ZoneRequest<'a, Setting<String>> {
+impl ApiRequest<Setting<String>> {
     /// Reads the cache level.
     #[must_use]
-    pub const fn cache_level(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &GET_CACHE_LEVEL)
+    pub fn cache_level(zone: &ZoneId) -> Self {
+        Self::new(&GET_CACHE_LEVEL, [zone.as_str()])
     }
 
     /// Sets the cache level.
     #[must_use]
-    pub fn set_cache_level(zone: &'a ZoneId, level: CacheLevel) -> Self {
-        Self::new(zone, &EDIT_CACHE_LEVEL).with_body(alloc::format!(r#"{{"value":"{level}"}}"#))
+    pub fn set_cache_level(zone: &ZoneId, level: CacheLevel) -> Self {
+        Self::new(&EDIT_CACHE_LEVEL, [zone.as_str()]).with_body(alloc::format!(r#"{{"value":"{level}"}}"#))
     }
 }
 
-impl<'a> ZoneRequest<'a, Setting<u64>> {
+impl ApiRequest<Setting<u64>> {
     /// Reads how long browsers keep responses, in seconds; 0 means that the origin's headers decide.
     #[must_use]
-    pub const fn browser_cache_ttl(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &GET_BROWSER_CACHE_TTL)
+    pub fn browser_cache_ttl(zone: &ZoneId) -> Self {
+        Self::new(&GET_BROWSER_CACHE_TTL, [zone.as_str()])
     }
 
     /// Sets how long browsers keep responses, in seconds; 0 means that the origin's headers decide.
     ///
     /// The allowed values depend on the plan; the API refuses others.
     #[must_use]
-    pub fn set_browser_cache_ttl(zone: &'a ZoneId, seconds: u32) -> Self {
-        Self::new(zone, &EDIT_BROWSER_CACHE_TTL).with_body(alloc::format!(r#"{{"value":{seconds}}}"#))
+    pub fn set_browser_cache_ttl(zone: &ZoneId, seconds: u32) -> Self {
+        Self::new(&EDIT_BROWSER_CACHE_TTL, [zone.as_str()])
+            .with_body(alloc::format!(r#"{{"value":{seconds}}}"#))
     }
 }
 
@@ -176,7 +177,7 @@ fn level_stored(level: CacheLevel) -> String {
 
 fn read_level_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::cache_level(&zone);
+    let request = ApiRequest::cache_level(&zone);
     Vec::from([
         sample("aggressive", &request, 200, level_stored(CacheLevel::Aggressive)),
         sample("refused", &request, 403, forbidden(request.descriptor())),
@@ -185,7 +186,7 @@ fn read_level_samples() -> Vec<Sample> {
 
 fn edit_level_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = |level| ZoneRequest::set_cache_level(&zone, level);
+    let request = |level| ApiRequest::set_cache_level(&zone, level);
     let basic = request(CacheLevel::Basic);
     Vec::from([
         sample("basic", &basic, 200, level_stored(CacheLevel::Basic)),
@@ -200,7 +201,7 @@ fn ttl_stored(seconds: u32) -> String {
 
 fn read_ttl_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::browser_cache_ttl(&zone);
+    let request = ApiRequest::browser_cache_ttl(&zone);
     Vec::from([
         sample("default", &request, 200, ttl_stored(14400)),
         sample("refused", &request, 403, forbidden(request.descriptor())),
@@ -209,7 +210,7 @@ fn read_ttl_samples() -> Vec<Sample> {
 
 fn edit_ttl_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = |seconds| ZoneRequest::set_browser_cache_ttl(&zone, seconds);
+    let request = |seconds| ApiRequest::set_browser_cache_ttl(&zone, seconds);
     let respect = request(0);
     Vec::from([
         sample("respect_origin", &respect, 200, ttl_stored(0)),

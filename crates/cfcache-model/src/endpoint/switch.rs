@@ -15,8 +15,8 @@ use core::str::FromStr;
 
 use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, ZoneRequest, example,
-    forbidden, refusal, sample, settings_permission, success,
+    ApiRequest, Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, example, forbidden,
+    refusal, sample, settings_permission, success,
 };
 use crate::id::ZoneId;
 
@@ -77,29 +77,29 @@ impl Switch {
     }
 }
 
-impl<'a> ZoneRequest<'a, Setting<String>> {
+impl ApiRequest<Setting<String>> {
     /// Reads a switch.
     #[must_use]
-    pub const fn switch(zone: &'a ZoneId, switch: Switch) -> Self {
-        Self::new(zone, switch.endpoints().0)
+    pub fn switch(zone: &ZoneId, switch: Switch) -> Self {
+        Self::new(switch.endpoints().0, [zone.as_str()])
     }
 
     /// Turns a switch on or off.
     #[must_use]
-    pub fn set_switch(zone: &'a ZoneId, switch: Switch, value: OnOff) -> Self {
-        Self::new(zone, switch.endpoints().1).with_body(value.body())
+    pub fn set_switch(zone: &ZoneId, switch: Switch, value: OnOff) -> Self {
+        Self::new(switch.endpoints().1, [zone.as_str()]).with_body(value.body())
     }
 
     /// Creates the setting of Smart Tiered Cache if it was never set or was deleted.
     #[must_use]
-    pub fn create_smart_tiered_cache(zone: &'a ZoneId, value: OnOff) -> Self {
-        Self::new(zone, &CREATE_SMART).with_body(value.body())
+    pub fn create_smart_tiered_cache(zone: &ZoneId, value: OnOff) -> Self {
+        Self::new(&CREATE_SMART, [zone.as_str()]).with_body(value.body())
     }
 
     /// Deletes the setting of Smart Tiered Cache, which turns it off.
     #[must_use]
-    pub const fn delete_smart_tiered_cache(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &DELETE_SMART)
+    pub fn delete_smart_tiered_cache(zone: &ZoneId) -> Self {
+        Self::new(&DELETE_SMART, [zone.as_str()])
     }
 }
 
@@ -358,7 +358,7 @@ fn refused_sample<E: Endpoint>(name: &'static str, request: &E, refused: Option<
 
 fn read_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = ZoneRequest::switch(&zone, facts.switch);
+    let request = ApiRequest::switch(&zone, facts.switch);
     Vec::from([
         sample("off", &request, 200, state(facts, "off")),
         refused_sample("refused", &request, facts.refused),
@@ -367,7 +367,7 @@ fn read_samples(facts: &Facts) -> Vec<Sample> {
 
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = |value| ZoneRequest::set_switch(&zone, facts.switch, value);
+    let request = |value| ApiRequest::set_switch(&zone, facts.switch, value);
     // The response to editing a setting that does not exist is not documented.
     let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
@@ -384,13 +384,13 @@ fn edit_samples(facts: &Facts) -> Vec<Sample> {
 
 fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = ZoneRequest::create_smart_tiered_cache(&zone, OnOff::On);
+    let request = ApiRequest::create_smart_tiered_cache(&zone, OnOff::On);
     Vec::from([sample("on", &request, 200, state(&SMART, "on")), refused_sample("refused", &request, None)])
 }
 
 fn delete_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = ZoneRequest::delete_smart_tiered_cache(&zone);
+    let request = ApiRequest::delete_smart_tiered_cache(&zone);
     let deleted = r#"{"id":"tiered_cache_smart_topology_enable","editable":true}"#;
     Vec::from([
         sample("deleted", &request, 200, success(deleted)),

@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::InvalidInput;
 use crate::endpoint::{
-    Area, Descriptor, Method, Replay, Sample, Setting, ZoneRequest, example, refusal, sample,
+    ApiRequest, Area, Descriptor, Method, Replay, Sample, Setting, example, refusal, sample,
     settings_permission, success,
 };
 use crate::id::ZoneId;
@@ -144,25 +144,25 @@ impl Serialize for Variants {
 /// The variants of a zone as the API returns them; a value can be null.
 pub type StoredVariants = BTreeMap<String, Option<Vec<String>>>;
 
-impl<'a> ZoneRequest<'a, Setting<StoredVariants>> {
+impl ApiRequest<Setting<StoredVariants>> {
     /// Reads the variants. The response is 404 if they were never set.
     #[must_use]
-    pub const fn variants(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &GET)
+    pub fn variants(zone: &ZoneId) -> Self {
+        Self::new(&GET, [zone.as_str()])
     }
 
     /// Sets the variants. This replaces the whole value.
     #[must_use]
-    pub fn set_variants(zone: &'a ZoneId, variants: &Variants) -> Self {
+    pub fn set_variants(zone: &ZoneId, variants: &Variants) -> Self {
         // Writing strings to memory cannot fail.
         let value = serde_json::to_string(variants).unwrap_or_default();
-        Self::new(zone, &EDIT).with_body(alloc::format!(r#"{{"value":{value}}}"#))
+        Self::new(&EDIT, [zone.as_str()]).with_body(alloc::format!(r#"{{"value":{value}}}"#))
     }
 
     /// Deletes the variants.
     #[must_use]
-    pub const fn delete_variants(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &DELETE)
+    pub fn delete_variants(zone: &ZoneId) -> Self {
+        Self::new(&DELETE, [zone.as_str()])
     }
 }
 
@@ -199,7 +199,7 @@ const STORED: &str = r#"{"id":"variants","editable":true,"value":{"avif":["image
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::variants(&zone);
+    let request = ApiRequest::variants(&zone);
     // The code for reading unset variants is not documented; 1142 is that of other settings.
     let unset = "Unable to retrieve variants setting value. The zone setting does not exist.";
     Vec::from([
@@ -213,7 +213,7 @@ fn edit_samples() -> Vec<Sample> {
     let types = ["image/webp", "image/jpeg"];
     let variants = Variants::new().with("avif", types).and_then(|variants| variants.with("bmp", types));
     let Ok(variants) = variants else { return Vec::new() };
-    let request = ZoneRequest::set_variants(&zone, &variants);
+    let request = ApiRequest::set_variants(&zone, &variants);
     let refused = "This setting is not available for your plan type";
     Vec::from([
         sample("two", &request, 200, success(STORED)),
@@ -223,7 +223,7 @@ fn edit_samples() -> Vec<Sample> {
 
 fn delete_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::delete_variants(&zone);
+    let request = ApiRequest::delete_variants(&zone);
     let unset = "Unable to delete variants setting value. The zone setting does not exist.";
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"id":"variants","editable":true}"#)),

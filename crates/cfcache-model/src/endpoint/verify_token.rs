@@ -1,35 +1,12 @@
 //! `GET /user/tokens/verify` and `GET /accounts/{account_id}/tokens/verify`
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
 
-use crate::endpoint::{Area, Descriptor, Endpoint, Method, Replay, Sample, refusal, sample};
+use crate::endpoint::{ApiRequest, Area, Descriptor, Method, Replay, Sample, refusal, sample};
 use crate::id::AccountId;
-
-/// Checks whether the token of the request is valid.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct VerifyToken<'a> {
-    /// The account that owns the token; `None` for a user's token.
-    pub account: Option<&'a AccountId>,
-}
-
-impl<'a> VerifyToken<'a> {
-    /// Verifies a token of a user.
-    #[must_use]
-    pub const fn for_user() -> Self {
-        Self { account: None }
-    }
-
-    /// Verifies a token of an account.
-    #[must_use]
-    pub const fn for_account(account: &'a AccountId) -> Self {
-        Self { account: Some(account) }
-    }
-}
 
 /// What the API knows about a token.
 ///
@@ -58,18 +35,17 @@ impl TokenStatus {
     }
 }
 
-impl Endpoint for VerifyToken<'_> {
-    type Reply = TokenStatus;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        match self.account {
-            None => &OF_USER,
-            Some(_) => &OF_ACCOUNT,
-        }
+impl ApiRequest<TokenStatus> {
+    /// Verifies the token of the request, which belongs to a user.
+    #[must_use]
+    pub fn verify_token() -> Self {
+        Self::new(&OF_USER, [])
     }
 
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        self.account.map(|account| account.as_str().into()).into_iter().collect()
+    /// Verifies the token of the request, which belongs to an account.
+    #[must_use]
+    pub fn verify_account_token(account: &AccountId) -> Self {
+        Self::new(&OF_ACCOUNT, [account.as_str()])
     }
 }
 
@@ -85,7 +61,7 @@ static OF_USER: Descriptor = Descriptor {
     permission: "any (a token may always verify itself)",
     plans: "all plans",
     page: "https://developers.cloudflare.com/api/resources/user/subresources/tokens/methods/verify/",
-    samples: || samples(&VerifyToken::for_user()),
+    samples: || samples(&ApiRequest::verify_token()),
 };
 
 static OF_ACCOUNT: Descriptor = Descriptor {
@@ -100,11 +76,11 @@ static OF_ACCOUNT: Descriptor = Descriptor {
     page: "https://developers.cloudflare.com/api/resources/accounts/subresources/tokens/methods/verify/",
     samples: || {
         let account = AccountId::parse("01a7362d577a6c3019a474fd6f485823");
-        account.map(|account| samples(&VerifyToken::for_account(&account))).unwrap_or_default()
+        account.map(|account| samples(&ApiRequest::verify_account_token(&account))).unwrap_or_default()
     },
 };
 
-fn samples(request: &VerifyToken<'_>) -> Vec<Sample> {
+fn samples(request: &ApiRequest<TokenStatus>) -> Vec<Sample> {
     let active = r#"{"result":{"id":"ed17574386854bf78a67040be0a770b0","status":"active"},"success":true,"errors":[],"messages":[{"code":10000,"message":"This API Token is valid and active","type":null}]}"#;
     Vec::from([
         sample("active", request, 200, active),

@@ -1,45 +1,18 @@
 //! `GET /zones` and `GET /zones/{zone_id}`
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
 
 use crate::Plan;
 use crate::endpoint::{
-    Area, Descriptor, Endpoint, Method, Replay, Sample, ZoneRequest, example, refusal, sample, success,
+    ApiRequest, Area, Descriptor, Method, Replay, Sample, example, refusal, sample, success,
 };
 use crate::id::ZoneId;
 
 /// The maximum number of zones on a page (the minimum is 5).
 pub const MAX_ZONES_PER_PAGE: u32 = 50;
-
-/// Lists the zones that the token may read, one page at a time.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ListZones<'a> {
-    /// Only the zone with exactly this name.
-    pub name: Option<&'a str>,
-    /// The page, counted from 1; `None` for the first.
-    pub page: Option<u32>,
-    /// Zones per page, from 5 to [`MAX_ZONES_PER_PAGE`]; `None` for the API's default, 20.
-    pub per_page: Option<u32>,
-}
-
-impl<'a> ListZones<'a> {
-    /// Requests the zone with that name. If there is none, the list is empty.
-    #[must_use]
-    pub fn named(name: &'a str) -> Self {
-        Self { name: Some(name), ..Self::default() }
-    }
-
-    /// Requests a page with the maximum number of zones.
-    #[must_use]
-    pub fn page(page: u32) -> Self {
-        Self { page: Some(page), per_page: Some(MAX_ZONES_PER_PAGE), ..Self::default() }
-    }
-}
 
 /// A zone, with the fields that are reliably present; other fields have been removed without notice before.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -77,29 +50,25 @@ impl Zone {
     }
 }
 
-impl Endpoint for ListZones<'_> {
-    type Reply = Vec<Zone>;
-
-    fn descriptor(&self) -> &'static Descriptor {
-        &LIST
+impl ApiRequest<Vec<Zone>> {
+    /// Lists the zones that the token may read: a page, counted from 1, with the maximum number of zones.
+    #[must_use]
+    pub fn zones(page: u32) -> Self {
+        Self::new(&LIST, []).with_query("page", page).with_query("per_page", MAX_ZONES_PER_PAGE)
     }
 
-    fn arguments(&self) -> Vec<Cow<'_, str>> {
-        Vec::new()
-    }
-
-    fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
-        let number = |name, number: Option<u32>| number.map(|number| (name, number.to_string().into()));
-        let name = self.name.map(|name| ("name", name.into()));
-        [name, number("page", self.page), number("per_page", self.per_page)].into_iter().flatten().collect()
+    /// Lists the zone with exactly this name. If there is none, the list is empty.
+    #[must_use]
+    pub fn zones_named(name: &str) -> Self {
+        Self::new(&LIST, []).with_query("name", name)
     }
 }
 
-impl<'a> ZoneRequest<'a, Zone> {
+impl ApiRequest<Zone> {
     /// Reads the zone, for its name and plan.
     #[must_use]
-    pub const fn zone(zone: &'a ZoneId) -> Self {
-        Self::new(zone, &GET)
+    pub fn zone(zone: &ZoneId) -> Self {
+        Self::new(&GET, [zone.as_str()])
     }
 }
 
@@ -141,12 +110,12 @@ fn list_samples() -> Vec<Sample> {
         )
     };
     Vec::from([
-        sample("by_name", &ListZones::named("example.com"), 200, page(SAMPLE_ZONE, 1, 20)),
-        sample("by_name_none", &ListZones::named("example.net"), 200, page("", 0, 20)),
-        sample("page", &ListZones::page(1), 200, page(SAMPLE_ZONE, 1, MAX_ZONES_PER_PAGE)),
+        sample("by_name", &ApiRequest::zones_named("example.com"), 200, page(SAMPLE_ZONE, 1, 20)),
+        sample("by_name_none", &ApiRequest::zones_named("example.net"), 200, page("", 0, 20)),
+        sample("page", &ApiRequest::zones(1), 200, page(SAMPLE_ZONE, 1, MAX_ZONES_PER_PAGE)),
         sample(
             "refused_permission",
-            &ListZones::named("example.com"),
+            &ApiRequest::zones_named("example.com"),
             403,
             refusal(9109, "Unauthorized to access requested resource"),
         ),
@@ -155,7 +124,7 @@ fn list_samples() -> Vec<Sample> {
 
 fn read_samples() -> Vec<Sample> {
     let Ok(zone) = ZoneId::parse(example::ZONE_ID) else { return Vec::new() };
-    let request = ZoneRequest::zone(&zone);
+    let request = ApiRequest::zone(&zone);
     Vec::from([
         sample("found", &request, 200, success(SAMPLE_ZONE)),
         sample(

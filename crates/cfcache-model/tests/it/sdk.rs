@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfcache_model::endpoint::{
-    self, Action, CloudRegion, ListZones, OnOff, OriginIp, Parts, PurgeCache, Switch, Variants, VerifyToken,
-    ZoneRequest, example,
+    self, Action, ApiRequest, CloudRegion, OnOff, OriginIp, Parts, PurgeCache, Switch, Variants, example,
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
@@ -58,12 +57,12 @@ fn model(operation: &str, arguments: &Value) -> Parts {
     let ip = || OriginIp::parse(text("origin_ip")).unwrap();
 
     for switch in Switch::ALL {
-        let get = ZoneRequest::switch(zone, *switch);
+        let get = ApiRequest::switch(zone, *switch);
         if get.descriptor().name == operation {
             return endpoint::encode(&get);
         }
-        if ZoneRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
-            return endpoint::encode(&ZoneRequest::set_switch(zone, *switch, value()));
+        if ApiRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
+            return endpoint::encode(&ApiRequest::set_switch(zone, *switch, value()));
         }
     }
     match operation {
@@ -72,48 +71,48 @@ fn model(operation: &str, arguments: &Value) -> Parts {
             purge(Action::Invalidate, zone, arguments)
         }
         "create_smart_tiered_cache" => {
-            endpoint::encode(&ZoneRequest::create_smart_tiered_cache(zone, value()))
+            endpoint::encode(&ApiRequest::create_smart_tiered_cache(zone, value()))
         }
-        "delete_smart_tiered_cache" => endpoint::encode(&ZoneRequest::delete_smart_tiered_cache(zone)),
-        "get_cache_reserve_clear" => endpoint::encode(&ZoneRequest::cache_reserve_clear(zone)),
-        "clear_cache_reserve" => endpoint::encode(&ZoneRequest::clear_cache_reserve(zone)),
-        "get_variants" => endpoint::encode(&ZoneRequest::variants(zone)),
+        "delete_smart_tiered_cache" => endpoint::encode(&ApiRequest::delete_smart_tiered_cache(zone)),
+        "get_cache_reserve_clear" => endpoint::encode(&ApiRequest::cache_reserve_clear(zone)),
+        "clear_cache_reserve" => endpoint::encode(&ApiRequest::clear_cache_reserve(zone)),
+        "get_variants" => endpoint::encode(&ApiRequest::variants(zone)),
         "edit_variants" => {
             let variants = Variants::from_json(text("value")).unwrap();
-            endpoint::encode(&ZoneRequest::set_variants(zone, &variants))
+            endpoint::encode(&ApiRequest::set_variants(zone, &variants))
         }
-        "delete_variants" => endpoint::encode(&ZoneRequest::delete_variants(zone)),
-        "list_cloud_regions" => endpoint::encode(&ZoneRequest::cloud_regions(zone, number("page"))),
-        "get_cloud_region" => endpoint::encode(&ZoneRequest::cloud_region(zone, &ip())),
-        "set_cloud_region" => endpoint::encode(&ZoneRequest::set_cloud_region(zone, &mapping(arguments))),
-        "delete_cloud_region" => endpoint::encode(&ZoneRequest::delete_cloud_region(zone, &ip())),
+        "delete_variants" => endpoint::encode(&ApiRequest::delete_variants(zone)),
+        "list_cloud_regions" => endpoint::encode(&ApiRequest::cloud_regions(zone, number("page"))),
+        "get_cloud_region" => endpoint::encode(&ApiRequest::cloud_region(zone, &ip())),
+        "set_cloud_region" => endpoint::encode(&ApiRequest::set_cloud_region(zone, &mapping(arguments))),
+        "delete_cloud_region" => endpoint::encode(&ApiRequest::delete_cloud_region(zone, &ip())),
         "set_cloud_regions" => {
             let mappings: Vec<_> = list("items").iter().map(mapping).collect();
-            endpoint::encode(&ZoneRequest::set_cloud_regions(zone, &mappings))
+            endpoint::encode(&ApiRequest::set_cloud_regions(zone, &mappings))
         }
         "delete_cloud_regions" => {
             let ips: Vec<_> =
                 list("ips").iter().map(|ip| OriginIp::parse(ip.as_str().unwrap()).unwrap()).collect();
-            endpoint::encode(&ZoneRequest::delete_cloud_regions(zone, &ips))
+            endpoint::encode(&ApiRequest::delete_cloud_regions(zone, &ips))
         }
-        "get_cache_level" => endpoint::encode(&ZoneRequest::cache_level(zone)),
+        "get_cache_level" => endpoint::encode(&ApiRequest::cache_level(zone)),
         "edit_cache_level" => {
-            endpoint::encode(&ZoneRequest::set_cache_level(zone, text("value").parse().unwrap()))
+            endpoint::encode(&ApiRequest::set_cache_level(zone, text("value").parse().unwrap()))
         }
-        "get_browser_cache_ttl" => endpoint::encode(&ZoneRequest::browser_cache_ttl(zone)),
+        "get_browser_cache_ttl" => endpoint::encode(&ApiRequest::browser_cache_ttl(zone)),
         "edit_browser_cache_ttl" => {
-            endpoint::encode(&ZoneRequest::set_browser_cache_ttl(zone, number("value")))
+            endpoint::encode(&ApiRequest::set_browser_cache_ttl(zone, number("value")))
         }
-        "list_supported_regions" => endpoint::encode(&ZoneRequest::supported_regions(zone)),
+        "list_supported_regions" => endpoint::encode(&ApiRequest::supported_regions(zone)),
         "list_zones" => match arguments["name"].as_str() {
-            Some(name) => endpoint::encode(&ListZones::named(name)),
-            None => endpoint::encode(&ListZones::page(number("page"))),
+            Some(name) => endpoint::encode(&ApiRequest::zones_named(name)),
+            None => endpoint::encode(&ApiRequest::zones(number("page"))),
         },
-        "get_zone" => endpoint::encode(&ZoneRequest::zone(zone)),
-        "list_environments" => endpoint::encode(&ZoneRequest::environments(zone)),
-        "verify_token" => endpoint::encode(&VerifyToken::for_user()),
+        "get_zone" => endpoint::encode(&ApiRequest::zone(zone)),
+        "list_environments" => endpoint::encode(&ApiRequest::environments(zone)),
+        "verify_token" => endpoint::encode(&ApiRequest::verify_token()),
         "verify_account_token" => {
-            endpoint::encode(&VerifyToken::for_account(&AccountId::parse(text("account")).unwrap()))
+            endpoint::encode(&ApiRequest::verify_account_token(&AccountId::parse(text("account")).unwrap()))
         }
         _ => panic!("how the model writes `{operation}` is to be added here"),
     }

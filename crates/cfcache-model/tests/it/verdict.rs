@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
-use cfcache_model::endpoint::{ListZones, OnOff, PurgeCache, Switch, VerifyToken, ZoneRequest};
+use cfcache_model::endpoint::{ApiRequest, OnOff, PurgeCache, Switch};
 use cfcache_model::verdict::{Answer, ApiFailure, Class, parse_response};
 use cfcache_model::{PurgeBody, ZoneId};
 
@@ -210,14 +210,14 @@ fn an_invalid_result_is_not_retried() {
     let zone = ZoneId::parse("a").unwrap();
     let body = br#"{"success":true,"result":null}"#;
     for verdict in [
-        sort_of(parse_response(&ZoneRequest::zone(&zone), 200, body)),
-        sort_of(parse_response(&ListZones::page(1), 200, body)),
-        sort_of(parse_response(&VerifyToken::for_user(), 200, body)),
+        sort_of(parse_response(&ApiRequest::zone(&zone), 200, body)),
+        sort_of(parse_response(&ApiRequest::zones(1), 200, body)),
+        sort_of(parse_response(&ApiRequest::verify_token(), 200, body)),
     ] {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
     // The API says that the change was made, whatever the result contains.
-    let edit = ZoneRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
+    let edit = ApiRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
     let odd = br#"{"success":true,"result":[1]}"#;
     assert_eq!(sort_of(parse_response(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }
@@ -227,7 +227,7 @@ fn an_invalid_result_is_not_retried() {
 fn a_read_never_has_an_unknown_effect() {
     let zone = ZoneId::parse("a").unwrap();
     let read =
-        |status, body: &str| sort_of(parse_response(&ZoneRequest::zone(&zone), status, body.as_bytes()));
+        |status, body: &str| sort_of(parse_response(&ApiRequest::zone(&zone), status, body.as_bytes()));
     for (status, body, expected) in [
         (200, "<html>", "refused NotTheApi"),
         (200, "ok", "refused NotTheApi"),
@@ -308,7 +308,7 @@ fn a_zone_requires_only_id_and_name() {
     let body =
         br#"{"success":true,"result":[{"id":"a","name":"b","owner":{"id":null},"plan":null,"new":[{}]}],
         "result_info":{"page":1,"per_page":20,"total_pages":2,"count":1,"total_count":21,"new":true}}"#;
-    let Ok(answer) = parse_response(&ListZones::page(1), 200, body) else { panic!() };
+    let Ok(answer) = parse_response(&ApiRequest::zones(1), 200, body) else { panic!() };
     assert_eq!((answer.result[0].id.as_str(), answer.result[0].name.as_str()), ("a", "b"));
     assert_eq!(answer.result_info.unwrap().total_pages, Some(2));
     assert!(answer.raw.contains(r#""new":[{}]"#), "what we do not know is kept");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use cfcache_model::endpoint::{self, Cost, Endpoint, ListZones, PurgeCache, VerifyToken, ZoneRequest};
+use cfcache_model::endpoint::{self, ApiRequest, Cost, Endpoint, PurgeCache};
 use cfcache_model::id::AccountId;
 use cfcache_model::target::{CacheKeyHeader, File, Host, Prefix, PurgeUrl, Tag};
 use cfcache_model::verdict::{Class, parse_response};
@@ -103,11 +103,11 @@ fn endpoint_types_parse_their_samples() {
     assert_done(&PurgeCache::purge(&zone, &body).with_environment(&environment));
     assert_done(&PurgeCache::invalidate(&zone, &body));
     assert_done(&PurgeCache::invalidate(&zone, &body).with_environment(&environment));
-    assert_done(&ListZones::named("example.com"));
-    assert_done(&ZoneRequest::zone(&zone));
-    assert_done(&ZoneRequest::environments(&zone));
-    assert_done(&VerifyToken::for_user());
-    assert_done(&VerifyToken::for_account(&account));
+    assert_done(&ApiRequest::zones_named("example.com"));
+    assert_done(&ApiRequest::zone(&zone));
+    assert_done(&ApiRequest::environments(&zone));
+    assert_done(&ApiRequest::verify_token());
+    assert_done(&ApiRequest::verify_account_token(&account));
 }
 
 fn zone() -> ZoneId {
@@ -185,10 +185,10 @@ fn four_endpoints_share_the_purge_body() {
 
 #[test]
 fn escapes_queries() {
-    let path = |name| endpoint::encode(&ListZones::named(name)).path;
+    let path = |name| endpoint::encode(&ApiRequest::zones_named(name)).path;
     assert_eq!(path("example.com"), "/zones?name=example.com");
     assert_eq!(path("a b&c=d#e?f%/ü+"), "/zones?name=a%20b%26c%3Dd%23e%3Ff%25%2F%C3%BC%2B");
-    assert_eq!(endpoint::encode(&ListZones::page(3)).path, "/zones?page=3&per_page=50");
+    assert_eq!(endpoint::encode(&ApiRequest::zones(3)).path, "/zones?page=3&per_page=50");
 }
 
 /// Invalid bodies, for servers that parse them.
