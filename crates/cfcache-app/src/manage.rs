@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
-    ApiRequest, CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, OnOff, OriginIp,
+    ApiRequest, CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, OriginIp,
     StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
 };
 use cfcache_model::id::{AccountId, ZoneId};
@@ -67,7 +67,7 @@ pub enum ManageJob {
 #[expect(missing_docs, reason = "the names say what they do")]
 pub enum SettingCommand {
     Get(Switch),
-    Set(Switch, OnOff),
+    Set(Switch, bool),
     GetCacheLevel,
     SetCacheLevel(CacheLevel),
     GetBrowserCacheTtl,

@@ -12,7 +12,7 @@ use cfcache_app::job::FirstRun;
 use cfcache_app::log::LogFormat;
 use cfcache_app::report::FallbackTo;
 use cfcache_emulator::TokenState;
-use cfcache_model::endpoint::{CacheLevel, OnOff};
+use cfcache_model::endpoint::CacheLevel;
 use cfcache_probe::Variant;
 use cfcache_site::changes::ListFormat;
 use cfcache_transport::Roots;
@@ -662,8 +662,8 @@ pub(crate) enum SwitchCommand {
     /// Turn it on or off
     Set {
         /// The new value
-        #[arg(value_parser = one_of(ON_OFF))]
-        value: OnOff,
+        #[arg(value_parser = one_of(ON_OFF), action = ArgAction::Set)]
+        value: bool,
     },
 }
 
@@ -697,8 +697,8 @@ pub(crate) enum SmartCommand {
     /// Turn it on or off
     Set {
         /// The new value
-        #[arg(value_parser = one_of(ON_OFF))]
-        value: OnOff,
+        #[arg(value_parser = one_of(ON_OFF), action = ArgAction::Set)]
+        value: bool,
     },
     /// Delete the setting, which turns it off
     Delete,
@@ -711,8 +711,8 @@ pub(crate) enum ReserveCommand {
     /// Turn it on or off
     Set {
         /// The new value
-        #[arg(value_parser = one_of(ON_OFF))]
-        value: OnOff,
+        #[arg(value_parser = one_of(ON_OFF), action = ArgAction::Set)]
+        value: bool,
     },
     /// Remove everything from Cache Reserve, which must be off. This cannot be undone or canceled
     Clear {
@@ -1249,7 +1249,7 @@ const CACHE_LEVELS: &[(&str, &str, CacheLevel)] = &[
 ];
 
 /// The value of a switch.
-const ON_OFF: &[(&str, &str, OnOff)] = &[("on", "", OnOff::On), ("off", "", OnOff::Off)];
+const ON_OFF: &[(&str, &str, bool)] = &[("on", "", true), ("off", "", false)];
 
 /// The tools that print what changed.
 const CHANGES: &[(&str, &str, ListFormat)] = &[

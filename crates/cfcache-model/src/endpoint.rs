@@ -4,10 +4,12 @@
 //! [`ApiRequest`], and add one line to `endpoints!` below. `docs/adding-an-endpoint.md` has all steps.
 
 use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::target::Kind;
@@ -91,6 +93,16 @@ impl<R> ApiRequest<R> {
     fn with_body(mut self, body: String) -> Self {
         self.body = Some(body);
         self
+    }
+
+    fn with_json<T: Serialize + ?Sized>(self, body: &T) -> Self {
+        // Writing strings to memory cannot fail.
+        self.with_body(serde_json::to_string(body).unwrap_or_default())
+    }
+
+    /// Sets the body that changes a setting.
+    fn with_value<T: Serialize + ?Sized>(self, value: &T) -> Self {
+        self.with_json(&BTreeMap::from([("value", value)]))
     }
 }
 

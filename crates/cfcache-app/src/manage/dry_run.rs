@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::IdOrName;
+use crate::manage::value::on_or_off;
 use crate::manage::{ManageJob, SettingCommand};
 use crate::purge::{ZONE_STAND_IN, shown};
 use crate::session::shown_base;
@@ -34,8 +35,9 @@ pub fn dry_run(job: &ManageJob, console: &dyn Console) -> Result<Exit, Failure> 
             ZoneId::parse(ZONE_STAND_IN).map_err(|invalid| Failure::usage(invalid.to_string()))?
         }
     };
-    if let SettingCommand::Set(switch, value) = command {
+    if let SettingCommand::Set(switch, is_on) = command {
         let title = wording::capitalized(switch.title());
+        let value = on_or_off(*is_on);
         console.note(&format!("{title} is read first, and not changed if it is already {value}"));
     }
     for request in requests(command, &zone) {
@@ -53,7 +55,7 @@ pub fn only_reads() -> Failure {
 fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
     let one = |request| Vec::from([request]);
     match command {
-        SettingCommand::Set(switch, value) => one(encode(&ApiRequest::set_switch(zone, *switch, *value))),
+        SettingCommand::Set(switch, is_on) => one(encode(&ApiRequest::set_switch(zone, *switch, *is_on))),
         SettingCommand::SetCacheLevel(level) => one(encode(&ApiRequest::set_cache_level(zone, *level))),
         SettingCommand::SetBrowserCacheTtl(seconds) => {
             one(encode(&ApiRequest::set_browser_cache_ttl(zone, *seconds)))

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use cfcache_client::Error;
-use cfcache_model::endpoint::{ApiRequest, CacheLevel, OnOff, Setting, Switch};
+use cfcache_model::endpoint::{ApiRequest, CacheLevel, Setting, Switch};
 use cfcache_model::verdict::Answer;
 use serde::de::DeserializeOwned;
 
@@ -70,6 +70,11 @@ impl SettingValue {
         }
         text
     }
+}
+
+/// The value of a switch, as in the API.
+pub(super) const fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
 }
 
 /// "14400 s", or that the origin's headers are used.
@@ -152,17 +157,17 @@ pub(super) async fn get_switch(
 pub(super) async fn set_switch(
     context: &SettingsContext<'_>,
     switch: Switch,
-    value: OnOff,
+    is_on: bool,
 ) -> Result<ManageReport, Failure> {
     let before = context.call(&ApiRequest::switch(&context.zone, switch)).await;
     let is_missing = before.as_ref().is_err_and(is_unset);
     // A setting that was never set is created; only Smart Tiered Cache has a separate request for that.
     let edit = if is_missing && switch == Switch::SmartTieredCache {
-        ApiRequest::create_smart_tiered_cache(&context.zone, value)
+        ApiRequest::create_smart_tiered_cache(&context.zone, is_on)
     } else {
-        ApiRequest::set_switch(&context.zone, switch, value)
+        ApiRequest::set_switch(&context.zone, switch, is_on)
     };
-    set(context, switch.title(), before, &edit, value.as_str().to_owned(), String::clone).await
+    set(context, switch.title(), before, &edit, on_or_off(is_on).to_owned(), String::clone).await
 }
 
 pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {

@@ -226,7 +226,7 @@ impl ApiRequest<StoredCloudRegion> {
     /// Sets one mapping.
     #[must_use]
     pub fn set_cloud_region(zone: &ZoneId, mapping: &CloudRegion) -> Self {
-        Self::new(&SET, [zone.as_str(), mapping.origin_ip()]).with_body(to_json(mapping))
+        Self::new(&SET, [zone.as_str(), mapping.origin_ip()]).with_json(mapping)
     }
 
     /// Deletes the mapping of an address.
@@ -241,7 +241,7 @@ impl ApiRequest<CloudRegionBatch> {
     /// succeed.
     #[must_use]
     pub fn set_cloud_regions(zone: &ZoneId, mappings: &[CloudRegion]) -> Self {
-        Self::new(&SET_MANY, [zone.as_str()]).with_body(to_json(mappings))
+        Self::new(&SET_MANY, [zone.as_str()]).with_json(mappings)
     }
 
     /// Deletes up to [`MAX_REGIONS_PER_BATCH`] mappings. Some may fail while others succeed.
@@ -250,7 +250,7 @@ impl ApiRequest<CloudRegionBatch> {
     /// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
     #[must_use]
     pub fn delete_cloud_regions(zone: &ZoneId, origin_ips: &[OriginIp]) -> Self {
-        Self::new(&DELETE_MANY, [zone.as_str()]).with_body(to_json(origin_ips))
+        Self::new(&DELETE_MANY, [zone.as_str()]).with_json(origin_ips)
     }
 }
 
@@ -260,11 +260,6 @@ impl ApiRequest<SupportedRegions> {
     pub fn supported_regions(zone: &ZoneId) -> Self {
         Self::new(&SUPPORTED, [zone.as_str()])
     }
-}
-
-fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
-    // Writing strings to memory cannot fail.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// All endpoints of this file.

@@ -97,7 +97,7 @@ impl ApiRequest<Setting<String>> {
     /// Sets the cache level.
     #[must_use]
     pub fn set_cache_level(zone: &ZoneId, level: CacheLevel) -> Self {
-        Self::new(&EDIT_CACHE_LEVEL, [zone.as_str()]).with_body(alloc::format!(r#"{{"value":"{level}"}}"#))
+        Self::new(&EDIT_CACHE_LEVEL, [zone.as_str()]).with_value(level.as_str())
     }
 }
 
@@ -113,8 +113,7 @@ impl ApiRequest<Setting<u64>> {
     /// The allowed values depend on the plan; the API refuses others.
     #[must_use]
     pub fn set_browser_cache_ttl(zone: &ZoneId, seconds: u32) -> Self {
-        Self::new(&EDIT_BROWSER_CACHE_TTL, [zone.as_str()])
-            .with_body(alloc::format!(r#"{{"value":{seconds}}}"#))
+        Self::new(&EDIT_BROWSER_CACHE_TTL, [zone.as_str()]).with_value(&seconds)
     }
 }
 

@@ -10,10 +10,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
-use core::str::FromStr;
 
-use crate::InvalidInput;
 use crate::endpoint::{
     ApiRequest, Area, Descriptor, Endpoint, Method, OF_ANY_PLAN, Replay, Sample, Setting, example, forbidden,
     refusal, sample, settings_permission, success,
@@ -38,16 +35,6 @@ pub enum Switch {
     AlwaysOnline,
     /// Ignores the order of the parts of a query string.
     SortQueryString,
-}
-
-/// The value of a switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "there is nothing between")]
-pub enum OnOff {
-    /// On.
-    On,
-    /// Off.
-    Off,
 }
 
 impl Switch {
@@ -86,14 +73,14 @@ impl ApiRequest<Setting<String>> {
 
     /// Turns a switch on or off.
     #[must_use]
-    pub fn set_switch(zone: &ZoneId, switch: Switch, value: OnOff) -> Self {
-        Self::new(switch.endpoints().1, [zone.as_str()]).with_body(value.body())
+    pub fn set_switch(zone: &ZoneId, switch: Switch, is_on: bool) -> Self {
+        Self::new(switch.endpoints().1, [zone.as_str()]).with_value(on_or_off(is_on))
     }
 
     /// Creates the setting of Smart Tiered Cache if it was never set or was deleted.
     #[must_use]
-    pub fn create_smart_tiered_cache(zone: &ZoneId, value: OnOff) -> Self {
-        Self::new(&CREATE_SMART, [zone.as_str()]).with_body(value.body())
+    pub fn create_smart_tiered_cache(zone: &ZoneId, is_on: bool) -> Self {
+        Self::new(&CREATE_SMART, [zone.as_str()]).with_value(on_or_off(is_on))
     }
 
     /// Deletes the setting of Smart Tiered Cache, which turns it off.
@@ -114,39 +101,6 @@ impl Switch {
             Self::DevelopmentMode => (&GET_DEVELOPMENT, &EDIT_DEVELOPMENT),
             Self::AlwaysOnline => (&GET_ALWAYS_ONLINE, &EDIT_ALWAYS_ONLINE),
             Self::SortQueryString => (&GET_SORT_QUERY_STRING, &EDIT_SORT_QUERY_STRING),
-        }
-    }
-}
-
-impl OnOff {
-    /// `on` or `off`, as in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-        }
-    }
-
-    fn body(self) -> String {
-        alloc::format!(r#"{{"value":"{}"}}"#, self.as_str())
-    }
-}
-
-impl fmt::Display for OnOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for OnOff {
-    type Err = InvalidInput;
-
-    fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(InvalidInput::new("expected `on` or `off`")),
         }
     }
 }
@@ -334,6 +288,11 @@ const fn descriptor(
     }
 }
 
+/// A value as in the API.
+const fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
 fn zone() -> Option<ZoneId> {
     ZoneId::parse(example::ZONE_ID).ok()
 }
@@ -367,24 +326,24 @@ fn read_samples(facts: &Facts) -> Vec<Sample> {
 
 fn edit_samples(facts: &Facts) -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = |value| ApiRequest::set_switch(&zone, facts.switch, value);
+    let request = |is_on| ApiRequest::set_switch(&zone, facts.switch, is_on);
     // The response to editing a setting that does not exist is not documented.
     let refused = facts.refused.filter(|_| facts.switch != Switch::SmartTieredCache);
     let mut samples = Vec::from([
-        sample("on", &request(OnOff::On), 200, state(facts, "on")),
-        sample("off", &request(OnOff::Off), 200, state(facts, "off")),
-        refused_sample("refused", &request(OnOff::On), refused),
+        sample("on", &request(true), 200, state(facts, "on")),
+        sample("off", &request(false), 200, state(facts, "off")),
+        refused_sample("refused", &request(true), refused),
     ]);
     if facts.switch == Switch::CacheReserve {
         let clearing = "Cache Reserve cannot be turned on: a deletion is already in progress.";
-        samples.push(sample("refused_clearing", &request(OnOff::On), 400, refusal(1153, clearing)));
+        samples.push(sample("refused_clearing", &request(true), 400, refusal(1153, clearing)));
     }
     samples
 }
 
 fn create_samples() -> Vec<Sample> {
     let Some(zone) = zone() else { return Vec::new() };
-    let request = ApiRequest::create_smart_tiered_cache(&zone, OnOff::On);
+    let request = ApiRequest::create_smart_tiered_cache(&zone, true);
     Vec::from([sample("on", &request, 200, state(&SMART, "on")), refused_sample("refused", &request, None)])
 }
 

@@ -154,9 +154,7 @@ impl ApiRequest<Setting<StoredVariants>> {
     /// Sets the variants. This replaces the whole value.
     #[must_use]
     pub fn set_variants(zone: &ZoneId, variants: &Variants) -> Self {
-        // Writing strings to memory cannot fail.
-        let value = serde_json::to_string(variants).unwrap_or_default();
-        Self::new(&EDIT, [zone.as_str()]).with_body(alloc::format!(r#"{{"value":{value}}}"#))
+        Self::new(&EDIT, [zone.as_str()]).with_value(variants)
     }
 
     /// Deletes the variants.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfcache_model::endpoint::{
-    self, Action, ApiRequest, CloudRegion, OnOff, OriginIp, Parts, PurgeCache, Switch, Variants, example,
+    self, Action, ApiRequest, CloudRegion, OriginIp, Parts, PurgeCache, Switch, Variants, example,
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
@@ -53,7 +53,7 @@ fn model(operation: &str, arguments: &Value) -> Parts {
     let number = |name: &str| u32::try_from(arguments[name].as_u64().unwrap()).unwrap();
     let list = |name: &str| arguments[name].as_array().unwrap();
     let zone = &ZoneId::parse(arguments["zone"].as_str().unwrap_or(example::ZONE_ID)).unwrap();
-    let value = || -> OnOff { text("value").parse().unwrap() };
+    let is_on = || text("value") == "on";
     let ip = || OriginIp::parse(text("origin_ip")).unwrap();
 
     for switch in Switch::ALL {
@@ -61,8 +61,8 @@ fn model(operation: &str, arguments: &Value) -> Parts {
         if get.descriptor().name == operation {
             return endpoint::encode(&get);
         }
-        if ApiRequest::set_switch(zone, *switch, OnOff::Off).descriptor().name == operation {
-            return endpoint::encode(&ApiRequest::set_switch(zone, *switch, value()));
+        if ApiRequest::set_switch(zone, *switch, false).descriptor().name == operation {
+            return endpoint::encode(&ApiRequest::set_switch(zone, *switch, is_on()));
         }
     }
     match operation {
@@ -71,7 +71,7 @@ fn model(operation: &str, arguments: &Value) -> Parts {
             purge(Action::Invalidate, zone, arguments)
         }
         "create_smart_tiered_cache" => {
-            endpoint::encode(&ApiRequest::create_smart_tiered_cache(zone, value()))
+            endpoint::encode(&ApiRequest::create_smart_tiered_cache(zone, is_on()))
         }
         "delete_smart_tiered_cache" => endpoint::encode(&ApiRequest::delete_smart_tiered_cache(zone)),
         "get_cache_reserve_clear" => endpoint::encode(&ApiRequest::cache_reserve_clear(zone)),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use cfcache_model::catalog::Explanation;
-use cfcache_model::endpoint::{ApiRequest, OnOff, PurgeCache, Switch};
+use cfcache_model::endpoint::{ApiRequest, PurgeCache, Switch};
 use cfcache_model::verdict::{Answer, ApiFailure, Class, parse_response};
 use cfcache_model::{PurgeBody, ZoneId};
 
@@ -217,7 +217,7 @@ fn an_invalid_result_is_not_retried() {
         assert_eq!(verdict, ("refused UnexpectedResult".to_owned(), false));
     }
     // The API says that the change was made, whatever the result contains.
-    let edit = ApiRequest::set_switch(&zone, Switch::CacheReserve, OnOff::On);
+    let edit = ApiRequest::set_switch(&zone, Switch::CacheReserve, true);
     let odd = br#"{"success":true,"result":[1]}"#;
     assert_eq!(sort_of(parse_response(&edit, 200, odd)), ("refused UnexpectedResult".to_owned(), true));
 }
