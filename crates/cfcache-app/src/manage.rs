@@ -9,12 +9,13 @@ mod token;
 mod value;
 mod variants;
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use cfcache_client::{Client, Error};
 use cfcache_model::endpoint::{
-    ApiRequest, CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, OriginIp,
-    StoredCloudRegion, StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
+    ApiRequest, CacheLevel, CacheReserveClear, CloudRegion, Endpoint, Environment, StoredCloudRegion,
+    StoredVariants, SupportedRegions, Switch, TokenStatus, Variants, Zone,
 };
 use cfcache_model::id::{AccountId, ZoneId};
 use cfcache_model::verdict::{Answer, Class};
@@ -79,10 +80,10 @@ pub enum SettingCommand {
     SetVariants(Variants),
     DeleteVariants,
     ListRegions,
-    GetRegion(OriginIp),
+    GetRegion(IpAddr),
     SetRegion(CloudRegion),
-    DeleteRegion(OriginIp),
-    DeleteRegions(Vec<OriginIp>),
+    DeleteRegion(IpAddr),
+    DeleteRegions(Vec<IpAddr>),
     ImportRegions(Vec<CloudRegion>),
     SupportedRegions,
     Table,
@@ -124,7 +125,7 @@ pub enum ManageResult {
     /// The cloud region of one origin.
     Region(StoredCloudRegion, Change),
     /// The mapping of this origin was deleted.
-    RegionDeleted(OriginIp),
+    RegionDeleted(IpAddr),
     /// The supported regions.
     Supported(SupportedRegions),
     /// Mappings that were imported or deleted.
@@ -344,7 +345,7 @@ async fn carry_out(
         SettingCommand::SetVariants(variants) => variants::set(context, &variants).await,
         SettingCommand::DeleteVariants => variants::delete(context).await,
         SettingCommand::ListRegions => regions::list(context).await,
-        SettingCommand::GetRegion(ip) => regions::get(context, &ip).await,
+        SettingCommand::GetRegion(ip) => regions::get(context, ip).await,
         SettingCommand::SetRegion(mapping) => regions::set(context, &mapping).await,
         SettingCommand::DeleteRegion(ip) => regions::delete(context, ip).await,
         SettingCommand::DeleteRegions(ips) => regions::delete_many(context, &ips, interrupts).await,

@@ -65,7 +65,7 @@ fn requests(command: &SettingCommand, zone: &ZoneId) -> Vec<Parts> {
         SettingCommand::SetVariants(variants) => one(encode(&ApiRequest::set_variants(zone, variants))),
         SettingCommand::DeleteVariants => one(encode(&ApiRequest::delete_variants(zone))),
         SettingCommand::SetRegion(mapping) => one(encode(&ApiRequest::set_cloud_region(zone, mapping))),
-        SettingCommand::DeleteRegion(ip) => one(encode(&ApiRequest::delete_cloud_region(zone, ip))),
+        SettingCommand::DeleteRegion(ip) => one(encode(&ApiRequest::delete_cloud_region(zone, *ip))),
         SettingCommand::DeleteRegions(ips) => ips
             .chunks(MAX_REGIONS_PER_BATCH)
             .map(|batch| encode(&ApiRequest::delete_cloud_regions(zone, batch)))

@@ -1,9 +1,10 @@
 //! The input of commands for settings: addresses, variants and mappings, from arguments or a file.
 
+use core::net::IpAddr;
 use std::path::Path;
 
 use cfcache_model::InvalidInput;
-use cfcache_model::endpoint::{CloudRegion, MAX_REGIONS_PER_ZONE, OriginIp, Variants};
+use cfcache_model::endpoint::{CloudRegion, MAX_REGIONS_PER_ZONE, Variants, parse_origin_ip};
 
 use crate::failure::Failure;
 use crate::secret::{bare, may_be_secret, shown_path};
@@ -14,9 +15,9 @@ use crate::{secret, whole};
 /// # Errors
 ///
 /// [`Failure`] if the text is not an address. A text that may be a token is not shown.
-pub fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
+pub fn origin_ip(text: &str) -> Result<IpAddr, Failure> {
     no_secret(text, "an address")?;
-    OriginIp::parse(text).map_err(|invalid| Failure::usage(invalid.to_string()))
+    parse_origin_ip(text).map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
 /// Reads addresses from the command line and a file, without duplicates. Every invalid one is reported with its line.
@@ -24,7 +25,7 @@ pub fn origin_ip(text: &str) -> Result<OriginIp, Failure> {
 /// # Errors
 ///
 /// [`Failure`] if the file cannot be read, if an address is invalid, or if there is none.
-pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, Failure> {
+pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<IpAddr>, Failure> {
     let mut entries: Vec<(String, String)> =
         (1..).zip(ips).map(|(number, ip)| (format!("argument {number}"), ip.clone())).collect();
     if let Some(path) = from {
@@ -40,11 +41,12 @@ pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, F
             entries.extend(lines.map(|(number, line)| (format!("{name}:{number}"), line.trim().to_owned())));
         }
     }
-    let (mut addresses, mut complaints) = (std::collections::BTreeSet::new(), Vec::new());
+    // In the order of their texts.
+    let (mut addresses, mut complaints) = (std::collections::BTreeMap::new(), Vec::new());
     for (origin, ip) in &entries {
-        match OriginIp::parse(ip) {
+        match parse_origin_ip(ip) {
             Ok(ip) => {
-                addresses.insert(ip);
+                addresses.insert(ip.to_string(), ip);
             }
             Err(invalid) => complaints.push(format!("{origin}: {invalid}")),
         }
@@ -61,7 +63,7 @@ pub fn addresses(ips: &[String], from: Option<&Path>) -> Result<Vec<OriginIp>, F
     if addresses.is_empty() {
         return Err(Failure::usage("there is no address to delete; nothing was sent"));
     }
-    Ok(addresses.into_iter().collect())
+    Ok(addresses.into_values().collect())
 }
 
 /// Refuses a text that may be a token, without showing it.
@@ -145,17 +147,17 @@ pub fn mappings(path: &Path) -> Result<Vec<CloudRegion>, Failure> {
             .collect()
     };
     let mut mappings: Vec<CloudRegion> = Vec::new();
-    let mut places: std::collections::HashMap<String, String> = std::collections::HashMap::new();
+    let mut places: std::collections::HashMap<IpAddr, String> = std::collections::HashMap::new();
     let mut complaints = Vec::new();
     for (origin, entry) in entries {
         match CloudRegion::parse(&entry) {
-            Ok(mapping) => match places.get(mapping.origin_ip()) {
+            Ok(mapping) => match places.get(&mapping.origin_ip()) {
                 Some(before) => {
                     complaints
                         .push(format!("{origin}: `{}` is already mapped at {before}", mapping.origin_ip()));
                 }
                 None => {
-                    places.insert(mapping.origin_ip().to_owned(), origin);
+                    places.insert(mapping.origin_ip(), origin);
                     mappings.push(mapping);
                 }
             },

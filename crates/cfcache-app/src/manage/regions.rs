@@ -1,8 +1,10 @@
 //! The cloud regions of origins.
 
+use core::net::IpAddr;
+
 use cfcache_client::Error;
 use cfcache_model::endpoint::{
-    ApiRequest, CloudRegion, CloudRegionBatch, MAX_REGIONS_PER_BATCH, OriginIp, StoredCloudRegion,
+    ApiRequest, CloudRegion, CloudRegionBatch, MAX_REGIONS_PER_BATCH, StoredCloudRegion,
 };
 use cfcache_model::verdict::Answer;
 use serde::Serialize;
@@ -21,7 +23,7 @@ pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, 
     Ok(ManageReport::new(regions.raw, ManageResult::Regions(regions.result)))
 }
 
-pub(super) async fn get(context: &SettingsContext<'_>, ip: &OriginIp) -> Result<ManageReport, Failure> {
+pub(super) async fn get(context: &SettingsContext<'_>, ip: IpAddr) -> Result<ManageReport, Failure> {
     let answer = context
         .call(&ApiRequest::cloud_region(&context.zone, ip))
         .await
@@ -34,8 +36,7 @@ pub(super) async fn set(
     context: &SettingsContext<'_>,
     mapping: &CloudRegion,
 ) -> Result<ManageReport, Failure> {
-    if let Ok(ip) = OriginIp::parse(mapping.origin_ip())
-        && let Ok(before) = context.call(&ApiRequest::cloud_region(&context.zone, &ip)).await
+    if let Ok(before) = context.call(&ApiRequest::cloud_region(&context.zone, mapping.origin_ip())).await
         && before.result.vendor.as_deref() == Some(mapping.vendor())
         && before.result.region.as_deref() == Some(mapping.region())
     {
@@ -48,9 +49,9 @@ pub(super) async fn set(
     Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Set)))
 }
 
-pub(super) async fn delete(context: &SettingsContext<'_>, ip: OriginIp) -> Result<ManageReport, Failure> {
+pub(super) async fn delete(context: &SettingsContext<'_>, ip: IpAddr) -> Result<ManageReport, Failure> {
     let answer = context
-        .call(&ApiRequest::delete_cloud_region(&context.zone, &ip))
+        .call(&ApiRequest::delete_cloud_region(&context.zone, ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot delete the mapping of {ip}")))?;
     Ok(ManageReport::new(answer.raw, ManageResult::RegionDeleted(ip)))
@@ -117,14 +118,13 @@ pub(super) async fn import(
 /// Deletes mappings in batches.
 pub(super) async fn delete_many(
     context: &SettingsContext<'_>,
-    ips: &[OriginIp],
+    ips: &[IpAddr],
     interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let mapping =
-        |ip: &OriginIp, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
-    let send = async |batch: &[OriginIp]| {
-        context.call(&ApiRequest::delete_cloud_regions(&context.zone, batch)).await
-    };
+        |ip: &IpAddr, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
+    let send =
+        async |batch: &[IpAddr]| context.call(&ApiRequest::delete_cloud_regions(&context.zone, batch)).await;
     in_batches(context, ips, mapping, send, "deleted", interrupts).await
 }
 
@@ -205,7 +205,7 @@ async fn in_batches<T>(
 
 fn mapping(region: &CloudRegion, error: Option<String>) -> RegionImport {
     RegionImport {
-        origin_ip: region.origin_ip().to_owned(),
+        origin_ip: region.origin_ip().to_string(),
         region: Some(region.region().to_owned()),
         vendor: Some(region.vendor().to_owned()),
         error,

@@ -7,7 +7,6 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -34,12 +33,12 @@ pub const MAX_REGIONS_PER_ZONE: usize = 3500;
 
 /// A mapping from an origin's address to a cloud region.
 ///
-/// - The address has the API's form: IPv6 in the form of RFC 5952.
+/// - The address is written as the API writes it: IPv6 in the form of RFC 5952.
 /// - The vendor is one of [`VENDORS`]; the region is not empty. [`ApiRequest::supported_regions`] lists the regions; the API
 ///   refuses others (code 1157).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct CloudRegion {
-    origin_ip: String,
+    origin_ip: IpAddr,
     region: String,
     vendor: String,
 }
@@ -51,7 +50,7 @@ impl CloudRegion {
     ///
     /// [`InvalidInput`] if one of the three values is invalid.
     pub fn new(origin_ip: &str, vendor: &str, region: &str) -> Result<Self, InvalidInput> {
-        let origin_ip = OriginIp::parse(origin_ip)?.0;
+        let origin_ip = parse_origin_ip(origin_ip)?;
         if !VENDORS.contains(&vendor) {
             return Err(InvalidInput::new(alloc::format!(
                 "{} is not a vendor: it is one of `aws`, `azure`, `gcp`, `oci`",
@@ -102,10 +101,10 @@ impl CloudRegion {
         }
     }
 
-    /// The address, in the API's form.
+    /// The address.
     #[must_use]
-    pub fn origin_ip(&self) -> &str {
-        &self.origin_ip
+    pub const fn origin_ip(&self) -> IpAddr {
+        self.origin_ip
     }
 
     /// The cloud.
@@ -121,36 +120,14 @@ impl CloudRegion {
     }
 }
 
-/// The address of an origin.
+/// Parses the address of an origin.
 ///
-/// - An IPv4 or IPv6 address in the API's form: IPv6 in the form of RFC 5952.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct OriginIp(String);
-
-impl OriginIp {
-    /// Parses an address.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`] if the text is not an address.
-    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let address: IpAddr = text.parse().map_err(|_| {
-            InvalidInput::new(alloc::format!("{} is not an IPv4 or IPv6 address", quote(text)))
-        })?;
-        Ok(Self(address.to_string()))
-    }
-
-    /// The address, in the API's form.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for OriginIp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// # Errors
+///
+/// [`InvalidInput`] if the text is not an IPv4 or IPv6 address.
+pub fn parse_origin_ip(text: &str) -> Result<IpAddr, InvalidInput> {
+    text.parse()
+        .map_err(|_| InvalidInput::new(alloc::format!("{} is not an IPv4 or IPv6 address", quote(text))))
 }
 
 /// A mapping as the API returns it.
@@ -219,20 +196,20 @@ impl ApiRequest<Vec<StoredCloudRegion>> {
 impl ApiRequest<StoredCloudRegion> {
     /// Reads the mapping of an address.
     #[must_use]
-    pub fn cloud_region(zone: &ZoneId, origin_ip: &OriginIp) -> Self {
-        Self::new(&GET, [zone.as_str(), origin_ip.as_str()])
+    pub fn cloud_region(zone: &ZoneId, origin_ip: IpAddr) -> Self {
+        Self::new(&GET, [zone.as_str(), &origin_ip.to_string()])
     }
 
     /// Sets one mapping.
     #[must_use]
     pub fn set_cloud_region(zone: &ZoneId, mapping: &CloudRegion) -> Self {
-        Self::new(&SET, [zone.as_str(), mapping.origin_ip()]).with_json(mapping)
+        Self::new(&SET, [zone.as_str(), &mapping.origin_ip.to_string()]).with_json(mapping)
     }
 
     /// Deletes the mapping of an address.
     #[must_use]
-    pub fn delete_cloud_region(zone: &ZoneId, origin_ip: &OriginIp) -> Self {
-        Self::new(&DELETE, [zone.as_str(), origin_ip.as_str()])
+    pub fn delete_cloud_region(zone: &ZoneId, origin_ip: IpAddr) -> Self {
+        Self::new(&DELETE, [zone.as_str(), &origin_ip.to_string()])
     }
 }
 
@@ -249,7 +226,7 @@ impl ApiRequest<CloudRegionBatch> {
     /// The body is a JSON array of addresses. Source: the schema of the operation in cloudflare/api-schemas (c92b9b0).
     /// Cloudflare's SDKs of 2026 send no body, contrary to the schema.
     #[must_use]
-    pub fn delete_cloud_regions(zone: &ZoneId, origin_ips: &[OriginIp]) -> Self {
+    pub fn delete_cloud_regions(zone: &ZoneId, origin_ips: &[IpAddr]) -> Self {
         Self::new(&DELETE_MANY, [zone.as_str()]).with_json(origin_ips)
     }
 }
@@ -358,10 +335,10 @@ const STORED: &str =
 const MISSING: &str = "No cloud region mapping exists for this origin IP.";
 const BAD_REGION: &str = "Invalid vendor or region.";
 
-fn parsed() -> Option<(ZoneId, OriginIp, CloudRegion)> {
+fn parsed() -> Option<(ZoneId, IpAddr, CloudRegion)> {
     let ip = "192.0.2.1";
     let mapping = CloudRegion::new(ip, "aws", "us-east-1").ok()?;
-    Some((ZoneId::parse(example::ZONE_ID).ok()?, OriginIp::parse(ip).ok()?, mapping))
+    Some((ZoneId::parse(example::ZONE_ID).ok()?, parse_origin_ip(ip).ok()?, mapping))
 }
 
 fn list_samples() -> Vec<Sample> {
@@ -378,7 +355,7 @@ fn list_samples() -> Vec<Sample> {
 
 fn get_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = ApiRequest::cloud_region(&zone, &origin_ip);
+    let request = ApiRequest::cloud_region(&zone, origin_ip);
     Vec::from([
         sample("found", &request, 200, success(STORED)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -401,7 +378,7 @@ fn set_samples() -> Vec<Sample> {
 
 fn delete_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let request = ApiRequest::delete_cloud_region(&zone, &origin_ip);
+    let request = ApiRequest::delete_cloud_region(&zone, origin_ip);
     Vec::from([
         sample("deleted", &request, 200, success(r#"{"origin_ip":"192.0.2.1"}"#)),
         sample("refused_missing", &request, 404, refusal(1142, MISSING)),
@@ -422,7 +399,7 @@ fn batch_samples() -> Vec<Sample> {
 
 fn delete_batch_samples() -> Vec<Sample> {
     let Some((zone, origin_ip, _)) = parsed() else { return Vec::new() };
-    let Ok(other) = OriginIp::parse("2001:DB8::1") else { return Vec::new() };
+    let Ok(other) = parse_origin_ip("2001:DB8::1") else { return Vec::new() };
     let origin_ips = [origin_ip, other];
     let request = ApiRequest::delete_cloud_regions(&zone, &origin_ips);
     let partly = r#"{"failed":[{"origin_ip":"2001:db8::1","error":"No cloud region mapping exists for this origin IP."}],"succeeded":[{"origin_ip":"192.0.2.1"}]}"#;

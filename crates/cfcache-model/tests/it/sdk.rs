@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfcache_model::endpoint::{
-    self, Action, ApiRequest, CloudRegion, OriginIp, Parts, PurgeCache, Switch, Variants, example,
+    self, Action, ApiRequest, CloudRegion, Parts, PurgeCache, Switch, Variants, example,
 };
 use cfcache_model::id::AccountId;
 use cfcache_model::{Endpoint, EnvironmentId, PurgeBody, ZoneId};
@@ -54,7 +54,7 @@ fn model(operation: &str, arguments: &Value) -> Parts {
     let list = |name: &str| arguments[name].as_array().unwrap();
     let zone = &ZoneId::parse(arguments["zone"].as_str().unwrap_or(example::ZONE_ID)).unwrap();
     let is_on = || text("value") == "on";
-    let ip = || OriginIp::parse(text("origin_ip")).unwrap();
+    let ip = || endpoint::parse_origin_ip(text("origin_ip")).unwrap();
 
     for switch in Switch::ALL {
         let get = ApiRequest::switch(zone, *switch);
@@ -83,16 +83,18 @@ fn model(operation: &str, arguments: &Value) -> Parts {
         }
         "delete_variants" => endpoint::encode(&ApiRequest::delete_variants(zone)),
         "list_cloud_regions" => endpoint::encode(&ApiRequest::cloud_regions(zone, number("page"))),
-        "get_cloud_region" => endpoint::encode(&ApiRequest::cloud_region(zone, &ip())),
+        "get_cloud_region" => endpoint::encode(&ApiRequest::cloud_region(zone, ip())),
         "set_cloud_region" => endpoint::encode(&ApiRequest::set_cloud_region(zone, &mapping(arguments))),
-        "delete_cloud_region" => endpoint::encode(&ApiRequest::delete_cloud_region(zone, &ip())),
+        "delete_cloud_region" => endpoint::encode(&ApiRequest::delete_cloud_region(zone, ip())),
         "set_cloud_regions" => {
             let mappings: Vec<_> = list("items").iter().map(mapping).collect();
             endpoint::encode(&ApiRequest::set_cloud_regions(zone, &mappings))
         }
         "delete_cloud_regions" => {
-            let ips: Vec<_> =
-                list("ips").iter().map(|ip| OriginIp::parse(ip.as_str().unwrap()).unwrap()).collect();
+            let ips: Vec<_> = list("ips")
+                .iter()
+                .map(|ip| endpoint::parse_origin_ip(ip.as_str().unwrap()).unwrap())
+                .collect();
             endpoint::encode(&ApiRequest::delete_cloud_regions(zone, &ips))
         }
         "get_cache_level" => endpoint::encode(&ApiRequest::cache_level(zone)),
