@@ -55,12 +55,11 @@ fn zones(zones: &[Zone], terminal: &Terminal) {
         return terminal.note(scope::SEES_NONE);
     }
     let rows = zones.iter().map(|zone| {
-        let plan = zone.plan.as_ref().and_then(|plan| plan.legacy_id.clone());
         vec![
             zone.name.clone(),
             zone.id.clone(),
             zone.status.clone().unwrap_or_default(),
-            plan.unwrap_or_default(),
+            zone.plan.clone().unwrap_or_default(),
         ]
     });
     table(&["NAME", "ID", "STATUS", "PLAN"], rows, terminal);

@@ -1,9 +1,11 @@
 //! `GET /zones` and `GET /zones/{zone_id}`
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::Plan;
 use crate::endpoint::{
@@ -25,28 +27,23 @@ pub struct Zone {
     /// `active`, `pending`, and others.
     #[serde(default)]
     pub status: Option<String>,
-    /// Its plan. The API has deprecated the field, but no other field contains the plan.
-    #[serde(default)]
-    pub plan: Option<ZonePlan>,
+    /// Its plan, by the `legacy_id` of the API: `free`, `pro`, `business`, `enterprise`. The API has deprecated the field,
+    /// but no other field contains the plan.
+    #[serde(default, deserialize_with = "legacy_id")]
+    pub plan: Option<String>,
 }
 
-/// The plan of a zone.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
-pub struct ZonePlan {
-    /// `free`, `pro`, `business`, `enterprise`.
-    #[serde(default)]
-    pub legacy_id: Option<String>,
-    /// The display name, such as `Enterprise Website`.
-    #[serde(default)]
-    pub name: Option<String>,
+/// Reads the `legacy_id` of a plan. Since the field is deprecated, anything else is treated as missing.
+fn legacy_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let plan = Value::deserialize(deserializer)?;
+    Ok(plan.get("legacy_id").and_then(Value::as_str).map(ToOwned::to_owned))
 }
 
 impl Zone {
     /// Returns the plan whose limits apply to the zone; `None` if the plan is missing or unknown.
     #[must_use]
     pub fn known_plan(&self) -> Option<Plan> {
-        self.plan.as_ref()?.legacy_id.as_deref()?.parse().ok()
+        self.plan.as_deref()?.parse().ok()
     }
 }
 
