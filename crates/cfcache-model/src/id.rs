@@ -1,9 +1,11 @@
 //! Identifiers that are used in paths.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use crate::InvalidInput;
 use crate::text::quote;
 
 /// The only limit of the schema on an identifier: `maxLength: 32`.
@@ -27,8 +29,8 @@ macro_rules! ids {
             ///
             /// # Errors
             ///
-            /// [`InvalidId`] if it is empty, too long, or contains a character that would change the path.
-            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+            /// [`InvalidInput`] if it is empty, too long, or contains a character that would change the path.
+            pub fn parse(text: &str) -> Result<Self, InvalidInput> {
                 check($noun, text).map(|()| Self(text.to_owned()))
             }
 
@@ -56,50 +58,24 @@ ids! {
     AccountId, "an account id";
 }
 
-fn check(noun: &'static str, text: &str) -> Result<(), InvalidId> {
+fn check(noun: &str, text: &str) -> Result<(), InvalidInput> {
     if text.is_empty() {
-        return Err(InvalidId::Empty { noun });
+        return Err(InvalidInput::new(format!("{noun} must not be empty")));
     }
     // Checked first, and without showing the text: a token that was given by mistake is longer than any id.
     let chars = text.chars().count();
     if chars > MAX_ID_CHARS {
-        return Err(InvalidId::TooLong { noun, chars });
+        return Err(InvalidInput::new(format!(
+            "not {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed"
+        )));
     }
     let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
     if let Some((index, char)) = text.chars().enumerate().find(|(_, char)| !is_plain(*char)) {
-        return Err(InvalidId::Character { noun, found: quote(text), char, at: index + 1 });
+        return Err(InvalidInput::new(format!(
+            "{} is not {noun}: {char:?} at character {} is not a letter, digit, `-` or `_`",
+            quote(text),
+            index + 1
+        )));
     }
     Ok(())
-}
-
-/// Why a text is not an id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidId {
-    /// It is empty.
-    #[error("{noun} must not be empty")]
-    Empty {
-        /// The expected kind of id, with its article.
-        noun: &'static str,
-    },
-    /// It is too long. The error does not contain it, because it may be a token.
-    #[error("not {noun}: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed")]
-    TooLong {
-        /// The expected kind of id, with its article.
-        noun: &'static str,
-        /// The number of characters.
-        chars: usize,
-    },
-    /// It contains a character that is not allowed.
-    #[error("{found} is not {noun}: {char:?} at character {at} is not a letter, digit, `-` or `_`")]
-    Character {
-        /// The expected kind of id, with its article.
-        noun: &'static str,
-        /// The given text.
-        found: String,
-        /// The character.
-        char: char,
-        /// The position of the character, counted from 1.
-        at: usize,
-    },
 }

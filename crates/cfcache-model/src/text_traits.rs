@@ -6,23 +6,23 @@ use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::InvalidInput;
-use crate::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
+use crate::id::{AccountId, EnvironmentId, ZoneId};
 use crate::target::{File, Host, Prefix, PurgeUrl, Tag};
 
 macro_rules! text_traits {
-    ($($name:ident or $invalid:ident;)*) => {$(
+    ($($name:ident;)*) => {$(
         impl FromStr for $name {
-            type Err = $invalid;
+            type Err = InvalidInput;
 
-            fn from_str(text: &str) -> Result<Self, $invalid> {
+            fn from_str(text: &str) -> Result<Self, InvalidInput> {
                 Self::parse(text)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = $invalid;
+            type Error = InvalidInput;
 
-            fn try_from(text: String) -> Result<Self, $invalid> {
+            fn try_from(text: String) -> Result<Self, InvalidInput> {
                 Self::parse(&text)
             }
         }
@@ -48,14 +48,14 @@ macro_rules! text_traits {
 }
 
 text_traits! {
-    ZoneId or InvalidId;
-    EnvironmentId or InvalidId;
-    AccountId or InvalidId;
-    PurgeUrl or InvalidInput;
-    File or InvalidInput;
-    Tag or InvalidInput;
-    Host or InvalidInput;
-    Prefix or InvalidInput;
+    ZoneId;
+    EnvironmentId;
+    AccountId;
+    PurgeUrl;
+    File;
+    Tag;
+    Host;
+    Prefix;
 }
 
 #[cfg(test)]

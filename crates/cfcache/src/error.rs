@@ -2,7 +2,6 @@ use core::error::Error as StdError;
 use core::fmt;
 
 use cfcache_model::InvalidInput;
-use cfcache_model::id::InvalidId;
 
 use crate::summary::Summary;
 
@@ -27,8 +26,8 @@ pub enum Error {
     },
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
-    /// A text is not an id.
-    Id(InvalidId),
+    /// A text is not an id, a URL, a tag, a host or a prefix.
+    Invalid(InvalidInput),
     /// An entry is invalid. Nothing was sent.
     Entry {
         /// The index of the entry, counted from 0 in the order in which entries were given.
@@ -71,7 +70,7 @@ impl fmt::Display for Error {
             Self::UserAgent => f.write_str("the user agent contains characters that are not allowed in a header"),
             Self::Variable { name, reason } => write!(f, "{name} is invalid: {reason}"),
             Self::Connection(error) => write!(f, "{error}"),
-            Self::Id(invalid) => write!(f, "{invalid}"),
+            Self::Invalid(invalid) => write!(f, "{invalid}"),
             Self::Entry { index, reason } => {
                 write!(f, "the entry at index {index} is invalid, and nothing was sent: {reason}")
             }
@@ -114,8 +113,8 @@ impl StdError for Error {
     }
 }
 
-impl From<InvalidId> for Error {
-    fn from(invalid: InvalidId) -> Self {
-        Self::Id(invalid)
+impl From<InvalidInput> for Error {
+    fn from(invalid: InvalidInput) -> Self {
+        Self::Invalid(invalid)
     }
 }

@@ -86,7 +86,6 @@ mod summary;
 mod verify;
 
 pub use cfcache_client::{ErrorKind, engine};
-pub use cfcache_model::id::InvalidId;
 pub use cfcache_model::plan::Entry;
 pub use cfcache_model::target::{CacheKeyHeader, File, Host, Kind, Prefix, PurgeUrl, Tag, Target};
 pub use cfcache_model::{EnvironmentId, InvalidInput, Plan, ZoneId};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cfcache_client::{BaseUrl, Redactor};
 use cfcache_model::Plan;
-use cfcache_model::id::{InvalidId, MAX_ID_CHARS, ZoneId};
+use cfcache_model::id::{MAX_ID_CHARS, ZoneId};
 use cfcache_site::mapping::Site;
 use secrecy::SecretString;
 use serde::de::{DeserializeOwned, Error as _};
@@ -121,18 +121,14 @@ impl<'de> Deserialize<'de> for MappedZone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         ZoneId::parse(&text).map(Self).map_err(|invalid| {
-            // Not with the error's own message, which repeats the text.
-            D::Error::custom(match invalid {
-                InvalidId::Empty { .. } => "the zone id is empty".to_owned(),
-                InvalidId::TooLong { chars, .. } => {
-                    format!(
-                        "not a zone id: it has {chars} characters, and at most {MAX_ID_CHARS} are allowed"
-                    )
+            // The error's own message repeats the text, unless it is too long.
+            let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+            D::Error::custom(match text.chars().position(|char| !is_plain(char)) {
+                Some(index) if text.chars().count() <= MAX_ID_CHARS => {
+                    format!("not a zone id: its character {} is not a letter, digit, `-` or `_`", index + 1)
                 }
-                InvalidId::Character { at, .. } => {
-                    format!("not a zone id: its character {at} is not a letter, digit, `-` or `_`")
-                }
-                _ => "not a zone id".to_owned(),
+                None if text.is_empty() => "the zone id is empty".to_owned(),
+                _ => invalid.to_string(),
             })
         })
     }

@@ -1,7 +1,8 @@
 //! Parses the settings for zones and environments, without looking anything up.
 
+use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::example::ZONE_ID as EXAMPLE_ZONE_ID;
-use cfcache_model::id::{AccountId, EnvironmentId, InvalidId, ZoneId};
+use cfcache_model::id::{AccountId, EnvironmentId, ZoneId};
 
 use crate::config::{ACCOUNT_ID, API_TOKEN, EnvVars, Settings, Sourced, ValueOrigin, ZONE_ID};
 use crate::console::Console;
@@ -155,7 +156,7 @@ pub fn needs_zone(option: &str) -> Failure {
 }
 
 /// The error for a text that is not an id. The text is shown only if it cannot be a secret.
-fn not_an_id(origin: &ValueOrigin, text: &str, invalid: &InvalidId) -> Failure {
+fn not_an_id(origin: &ValueOrigin, text: &str, invalid: &InvalidInput) -> Failure {
     if may_be_secret(text) {
         return Failure::usage(format!("{origin} is not an id: {}", shown(text))).with_hint(format!(
             "it may be a token: set it in `{API_TOKEN}`, or store it in a file for `--api-token-file`"

@@ -4,12 +4,12 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use cfcache_client::engine::{AttemptResult, Limiter as _, Policy, RateLimiter};
-use cfcache_model::Plan;
 use cfcache_model::body::PurgeBody;
 use cfcache_model::endpoint::{Parts, PurgeCache, encode};
 use cfcache_model::id::{EnvironmentId, ZoneId};
 use cfcache_model::plan::{Batch, BatchLimits, Planner};
 use cfcache_model::target::Kind;
+use cfcache_model::{InvalidInput, Plan};
 
 use crate::console::Console;
 use crate::exit::Exit;
@@ -208,7 +208,7 @@ fn next_time(limiter: &mut RateLimiter, mut now: Duration, body: &PurgeBody) -> 
 pub const ZONE_STAND_IN: &str = "ZONE-ID";
 const ENVIRONMENT_STAND_IN: &str = "ENVIRONMENT-ID";
 
-fn stand_in<T>(parsed: Result<T, cfcache_model::id::InvalidId>) -> Result<T, Failure> {
+fn stand_in<T>(parsed: Result<T, InvalidInput>) -> Result<T, Failure> {
     parsed.map_err(|invalid| Failure::usage(invalid.to_string()))
 }
 
