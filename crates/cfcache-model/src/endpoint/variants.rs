@@ -16,7 +16,7 @@ use crate::endpoint::{
     settings_permission, success,
 };
 use crate::id::ZoneId;
-use crate::pairs::Pairs;
+use crate::pairs::pairs;
 use crate::text::{clip, quote};
 
 /// The file extensions that can have variants.
@@ -102,13 +102,15 @@ impl Variants {
     ///
     /// [`InvalidInput`] if it is not such JSON, or for the reasons of [`Variants::with`].
     pub fn from_json(text: &str) -> Result<Self, InvalidInput> {
-        let rows: Pairs<Vec<String>> = serde_json::from_str(text).map_err(|error| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let rows = pairs(&mut json).and_then(|rows: Vec<(String, Vec<String>)>| json.end().map(|()| rows));
+        let rows = rows.map_err(|error| {
             let reason = clip(&error.to_string(), 200);
             InvalidInput::new(alloc::format!(
                 r#"this is not the JSON of variants, such as `{{"avif":["image/webp"]}}`: {reason}"#
             ))
         })?;
-        rows.0.iter().try_fold(Self::new(), |variants, (extension, types)| {
+        rows.iter().try_fold(Self::new(), |variants, (extension, types)| {
             variants.with(extension, types.iter().map(String::as_str))
         })
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::ser::SerializeSeq;
 
 use crate::InvalidInput;
-use crate::pairs::Pairs;
+use crate::pairs::pairs;
 use crate::shared_text::SharedText;
 use crate::target::{CacheKeyHeader, PurgeUrl, TargetKind, Warning, header, json_string_bytes};
 use crate::text::{clip, quote};
@@ -63,7 +63,7 @@ impl File {
             .url
             .ok_or_else(|| invalid_json(alloc::format!("there is no `url` in {}", quote(found))))?;
         let mut file = Self::from(PurgeUrl::parse(&url)?);
-        for (name, value) in object.headers.0 {
+        for (name, value) in object.headers {
             file = file.with_header(CacheKeyHeader::new(&name, &value)?)?;
         }
         Ok(file)
@@ -237,8 +237,8 @@ impl<'a> WrittenObject<'a> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawObject {
     url: Option<String>,
-    #[serde(default)]
-    headers: Pairs<String>,
+    #[serde(default, deserialize_with = "pairs")]
+    headers: Vec<(String, String)>,
 }
 
 fn invalid_json(message: String) -> InvalidInput {
