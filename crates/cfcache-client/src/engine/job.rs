@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cfcache_model::body::PurgeBody;
-use cfcache_model::endpoint::{Cost, Descriptor, Endpoint as _, Parts, Purged, encode};
+use cfcache_model::endpoint::{Cost, Descriptor, Endpoint, Parts, PurgeCache, encode};
 use cfcache_model::plan::{Batch, Entry, Planner};
 use cfcache_model::verdict::Class;
 use cfcache_transport::{Operation, Request, Response, TransportError};
@@ -471,7 +471,7 @@ impl<O: Observer> PurgeJob<O> {
         self.in_flight -= 1;
         let operation =
             Operation::new(state.descriptor.name).with_batch(pending.number).with_attempt(attempt);
-        let mut reply: Option<Option<Purged>> = None;
+        let mut reply = None::<<PurgeCache<'_> as Endpoint>::Reply>;
         let this_try = Try {
             endpoint: state.descriptor,
             codec: &self.codec,

@@ -30,7 +30,6 @@ async fn a_call_returns_the_whole_response() {
     let client = client(Arc::new(ScriptedTransport::new([reply(200, body, &[])])), policy(|_| {}));
     let zone = zone();
     let answer = client.call(&PurgeCache::purge(&zone, &PurgeBody::Everything), &mut ()).await.unwrap();
-    assert_eq!(answer.result.unwrap().id.as_deref(), Some("x"));
     assert_eq!(answer.raw, r#"{"id":"x","new":1.50}"#);
     assert_eq!(answer.messages[0].message, "fine");
 }

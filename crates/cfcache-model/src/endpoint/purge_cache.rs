@@ -4,13 +4,12 @@
 //! marks them stale, so that the next request asks the origin whether they changed. Both use the same limits. The
 //! response means that the request was accepted, not that anything was in the cache or is already gone.
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use crate::body::PurgeBody;
 use crate::endpoint::{
@@ -43,24 +42,6 @@ pub struct PurgeCache<'a> {
     pub body: &'a PurgeBody,
 }
 
-/// The result: an id without documented meaning, or nothing.
-///
-/// In every published example the id equals the zone's, but its meaning is not documented. A success is therefore
-/// accepted whatever it contains: a result that is not an object with a string `id` has no id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Purged {
-    /// At most 32 characters.
-    pub id: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Purged {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let result = Value::deserialize(deserializer)?;
-        Ok(Self { id: result.get("id").and_then(Value::as_str).map(ToOwned::to_owned) })
-    }
-}
-
 impl<'a> PurgeCache<'a> {
     /// Creates a request for files of a zone. [`PurgeBody::Everything`] clears *all* of the zone's environments.
     #[must_use]
@@ -89,7 +70,9 @@ impl<'a> PurgeCache<'a> {
 }
 
 impl Endpoint for PurgeCache<'_> {
-    type Reply = Option<Purged>;
+    /// A success is accepted whatever its `result` is. It is an id or nothing; the meaning of the id is not documented. (In
+    /// every published example it equals the zone's.)
+    type Reply = IgnoredAny;
 
     fn descriptor(&self) -> &'static Descriptor {
         match (self.action, self.environment) {
