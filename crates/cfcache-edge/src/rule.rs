@@ -149,7 +149,7 @@ impl CacheRules {
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] if the pattern has no host, has a scheme or a query, or contains `**`.
+    /// [`InvalidRules`] if the pattern has no host, a host that no URL has, a scheme or a query, or contains `**`.
     pub fn with_eligible(mut self, pattern: &str) -> Result<Self, InvalidRules> {
         let invalid = |message: String| InvalidRules { place: String::new(), message };
         let found = format!("`{pattern}` is not of the form `HOST/PATH*`");
@@ -164,6 +164,13 @@ impl CacheRules {
         let (host, path) = pattern.split_at(pattern.find('/').unwrap_or(pattern.len()));
         if host.is_empty() {
             return Err(invalid(format!("{found}: it has no host; `*{pattern}` is on every host")));
+        }
+        let is_in_hosts = |char: char| char.is_ascii_graphic() && !"\\@".contains(char);
+        if let Some(odd) = host.chars().find(|char| !is_in_hosts(*char)) {
+            return Err(invalid(format!(
+                "{found}: `{}` is in no host of a URL; a name with other letters is written as `xn--…`",
+                odd.escape_debug()
+            )));
         }
         let text = format!("{}{path}", host.to_lowercase());
         let wildcard = Wildcard::parse(text.as_bytes(), true)

@@ -209,8 +209,12 @@ fn read_edge_ttl(mut fields: RuleFields) -> Result<EdgeTtl, InvalidRules> {
                     let mut range = range.fields()?;
                     let first = range.take("from").map(|from| from.status()).transpose()?;
                     let last = range.take("to").map(|to| to.status()).transpose()?;
+                    let (first, last) = (first.unwrap_or(100), last.unwrap_or(999));
+                    if first > last {
+                        return Err(range.invalid("contains no status: `from` is above `to`"));
+                    }
                     range.end()?;
-                    (first.unwrap_or(100), last.unwrap_or(999))
+                    (first, last)
                 }
                 _ => return Err(item.invalid("must have `status_code` or `status_code_range`, one of them")),
             };
@@ -599,6 +603,11 @@ mod tests {
                 "status_code_ttl[0].status_code: found `99`",
             ),
             (r#"{"browser_ttl":{"mode":"override_origin"}}"#, "browser_ttl: has no `default`"),
+            (
+                r#"{"edge_ttl":{"mode":"respect_origin","status_code_ttl":[{"value":1,
+                    "status_code_range":{"from":500,"to":400}}]}}"#,
+                "status_code_ttl[0].status_code_range: contains no status",
+            ),
             (r#"{"cache_key":{"custom_key":{"header":{"include":["cookie"]}}}}"#, "`cookie` cannot be in"),
             (r#"{"cache_key":{"custom_key":{"header":{"include":["accept"]}}}}"#, "`accept` can only be in"),
             (

@@ -123,7 +123,7 @@ fn patterns_make_pages_eligible() {
     for (url, expected) in cases {
         assert_eq!(site.get(url).cache(), expected, "{url}");
     }
-    for pattern in ["https://a/b", "/blog/*", "a/b?c", "a/**"] {
+    for pattern in ["https://a/b", "/blog/*", "a/b?c", "a/**", "a b/*", "b\u{fc}cher.example/*", "a@b/*"] {
         let error = CacheRules::default().with_eligible(pattern).unwrap_err().to_string();
         assert!(error.starts_with(&format!("`{pattern}` is not of the form `HOST/PATH*`: ")), "{error}");
     }
