@@ -43,6 +43,9 @@ use crate::state::AcceptedPurge;
 /// The maximum size of a body, in bytes. A choice: the API's limit is not published.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
+/// How far the clock can be moved in total: 5,000 years.
+const MAX_ADVANCED: Duration = Duration::from_secs(5_000 * 365 * 24 * 60 * 60);
+
 /// How long [`Server::stop`] waits for requests in progress.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -61,12 +64,12 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// An error of the system if it is impossible to listen there.
+    /// An error that names the address if it is impossible to listen there.
     pub async fn start(config: Config, listen: SocketAddr) -> io::Result<Server> {
-        let listener = TcpListener::bind(listen).await?;
+        let listener = bind(listen).await?;
         let address = listener.local_addr()?;
         let edge_listener = match &config.edge {
-            Some(edge) => Some(TcpListener::bind(edge.listen).await?),
+            Some(edge) => Some(bind(edge.listen).await?),
             None => None,
         };
         let edge_address = edge_listener.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -126,7 +129,8 @@ impl Server {
         self.shared.emulator.objects(self.shared.elapsed())
     }
 
-    /// Moves the clock of the API and the edge forward.
+    /// Moves the clock of the API and the edge forward, in total by at most 5,000 years: a date in HTTP has four digits
+    /// for the year.
     pub fn advance(&self, time: Duration) {
         self.shared.advance(time);
     }
@@ -163,6 +167,12 @@ struct ServerState {
     begun: Instant,
     /// The number of milliseconds by which the clock was moved.
     advanced_ms: AtomicU64,
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
 /// Accepts connections and serves each of them, until it is told to stop.
@@ -265,7 +275,9 @@ async fn respond(
         Ok(None) => {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             shared.record(connection, &request, Counts::default(), fault.as_ref(), Some(status));
-            return Ok(plain(status, "text/plain", "the body is too large").map(whole));
+            let mut response = plain(status, "text/plain", "the body is too large");
+            add_ray(shared, &mut response);
+            return Ok(response.map(whole));
         }
         Err(error) => {
             shared.record(connection, &request, Counts::default(), fault.as_ref(), None);
@@ -341,7 +353,12 @@ async fn wait(time: Duration) {
 impl ServerState {
     /// Returns the time since the start of the emulator, including moves of the clock.
     fn elapsed(&self) -> Duration {
-        self.begun.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))
+        self.begun.elapsed() + self.advanced()
+    }
+
+    /// Returns by how much the clock was moved in total.
+    fn advanced(&self) -> Duration {
+        Duration::from_millis(self.advanced_ms.load(Ordering::Relaxed))
     }
 
     /// Returns the time that answers contain.
@@ -349,14 +366,17 @@ impl ServerState {
         self.emulator.config().beginning + self.elapsed()
     }
 
-    /// Moves the clock, and returns by how much it was moved in total.
+    /// Moves the clock as far as possible, and returns by how much it was moved in total.
     fn advance(&self, time: Duration) -> Duration {
-        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let before = self.advanced_ms.fetch_add(time, Ordering::Relaxed);
+        let total = |before| {
+            let total = Duration::from_millis(before).saturating_add(time).min(MAX_ADVANCED);
+            u64::try_from(total.as_millis()).unwrap_or(u64::MAX)
+        };
+        let before = self.advanced_ms.update(Ordering::Relaxed, Ordering::Relaxed, total);
         if let Some(edges) = self.emulator.edges() {
             edges.wake_all();
         }
-        Duration::from_millis(before.saturating_add(time))
+        Duration::from_millis(total(before))
     }
 
     fn fault<B>(&self, request: &Request<B>) -> Option<Fault> {
@@ -459,12 +479,7 @@ fn damaged(
         FaultAction::Malformed => own().map(|body| body.slice(..body.len() / 2)),
         _ => own(),
     };
-    if !response.headers().contains_key("cf-ray") {
-        let ray = shared.emulator.next_ray();
-        if let Ok(ray) = HeaderValue::try_from(ray) {
-            response.headers_mut().insert("cf-ray", ray);
-        }
-    }
+    add_ray(shared, &mut response);
     if matches!(
         response.status(),
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
@@ -473,6 +488,15 @@ fn damaged(
         *response.body_mut() = Bytes::new();
     }
     response
+}
+
+/// Adds a ray to a response that has none.
+fn add_ray(shared: &ServerState, response: &mut Response<Bytes>) {
+    if !response.headers().contains_key("cf-ray")
+        && let Ok(ray) = HeaderValue::try_from(shared.emulator.next_ray())
+    {
+        response.headers_mut().insert("cf-ray", ray);
+    }
 }
 
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Bad gateway</title></head><body><h1>Bad gateway</h1></body></html>\n";

@@ -95,7 +95,7 @@ impl Zone {
         // Zone names may be in Unicode, but URLs contain `xn--`.
         let ascii = |text: &str| idna::domain_to_ascii(text).unwrap_or_else(|_| text.to_lowercase());
         let host = ascii(host.strip_suffix('.').unwrap_or(host));
-        let name = ascii(&self.name);
+        let name = ascii(self.name.strip_suffix('.').unwrap_or(&self.name));
         // Only at a label boundary: `notexample.com` is not a subdomain of `example.com`.
         host.strip_suffix(&name).is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }

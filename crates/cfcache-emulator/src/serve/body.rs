@@ -3,6 +3,7 @@
 use core::future;
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The delay before a body ends early, so that the sent bytes can arrive. A reset discards bytes in transit.
@@ -91,6 +93,14 @@ pub(super) fn from_file(file: File, length: u64) -> ResponseBody {
     }))
 }
 
+/// Sends a piece of a body, whose memory is released when the client takes it, or is gone.
+pub(super) fn piece(bytes: Bytes, memory: Arc<OwnedSemaphorePermit>) -> ResponseBody {
+    in_frames(stream::once(async move {
+        drop(memory);
+        Ok(Frame::data(bytes))
+    }))
+}
+
 /// Sends bodies one after the other, as they are received.
 pub(super) fn parts(mut parts: UnboundedReceiver<ResponseBody>) -> ResponseBody {
     in_frames(stream::poll_fn(move |context| parts.poll_recv(context)).flat_map(BodyStream::new))
@@ -104,4 +114,28 @@ pub(super) fn broken() -> ResponseBody {
 
 fn in_frames(frames: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static) -> ResponseBody {
     StreamBody::new(frames).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_is_not_read_holds_its_memory() {
+        let memory = Arc::new(Semaphore::new(10));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for _ in 0..3 {
+            let taken = Arc::clone(&memory).try_acquire_many_owned(3).unwrap();
+            sender.send(piece(Bytes::from_static(b"abc"), Arc::new(taken))).unwrap();
+        }
+        let mut body = parts(receiver);
+        assert_eq!(memory.available_permits(), 1);
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
+        assert_eq!(memory.available_permits(), 4);
+        // The visitor leaves.
+        drop(body);
+        assert_eq!(memory.available_permits(), 10);
+    }
 }

@@ -41,15 +41,15 @@ pub(super) struct EdgeServer {
     shared: Arc<ServerState>,
     edges: Arc<Edges>,
     client: Client<HttpConnector, RequestBody>,
-    /// The number of bytes that can still be collected of bodies that are not stored yet.
-    memory: Semaphore,
+    /// The number of bytes that can still be collected of bodies that are not stored yet, or are not sent yet.
+    memory: Arc<Semaphore>,
 }
 
 impl EdgeServer {
     pub(super) fn new(shared: Arc<ServerState>, edges: Arc<Edges>) -> Self {
         let client = upstream::client(&edges.config);
         let memory = usize::try_from(edges.config.max_memory).unwrap_or(usize::MAX);
-        let memory = Semaphore::new(memory.min(Semaphore::MAX_PERMITS));
+        let memory = Arc::new(Semaphore::new(memory.min(Semaphore::MAX_PERMITS)));
         Self { shared, edges, client, memory }
     }
 
@@ -277,7 +277,7 @@ async fn keep(
         // If the visitor has left, the fill continues.
         parts.as_ref().is_some_and(|parts| parts.send(part).is_ok())
     };
-    // The end of this function releases the memory.
+    // Until the end of this function, or until a slow visitor has got the piece.
     let mut memory = Vec::new();
     let mut collector = BodyCollector::new(limit);
     loop {
@@ -299,19 +299,20 @@ async fn keep(
             }
         };
         let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-        if let Ok(taken) = server.memory.try_acquire_many(bytes)
+        if let Ok(taken) = Arc::clone(&server.memory).try_acquire_many_owned(bytes)
             && collector.push(piece.clone()).is_ok()
         {
-            memory.push(taken);
-            forward(whole(piece));
+            let taken = Arc::new(taken);
+            memory.push(Arc::clone(&taken));
+            forward(body::piece(piece, taken));
             continue;
         }
         // The body is larger than the limit: the visitor gets it, but it is not cached.
         let head = server.end_fill(zone, id, |now, edge| edge.outgrown(now, ticket));
         if let Some(visitor) = visitor {
             let (sender, receiver) = mpsc::unbounded_channel();
-            for piece in collector.into_pieces() {
-                drop(sender.send(whole(piece)));
+            for (piece, taken) in collector.into_pieces().into_iter().zip(memory) {
+                drop(sender.send(body::piece(piece, taken)));
             }
             drop(visitor.send(head.map(|()| body::parts(receiver))));
             parts = Some(sender);
@@ -341,7 +342,9 @@ fn target<B>(edges: &Edges, request: &Request<B>) -> Result<(usize, Uri), (Statu
     let visited = authority.host();
     let bare = visited.trim_start_matches('[').trim_end_matches(']');
     let is_own = bare.parse::<IpAddr>().is_ok() || bare.eq_ignore_ascii_case("localhost");
-    let host = if is_own { edges.first_zone_name() } else { visited };
+    // The name of a zone may be in Unicode, a URL is not.
+    let own_host = is_own.then(|| idna::domain_to_ascii(edges.first_zone_name()).ok()).flatten();
+    let host = own_host.as_deref().unwrap_or(visited);
     let Some(zone) = edges.zone_of(host) else {
         let zone = edges.first_zone_name();
         let why = format!(

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Server};
+use cfcache_emulator::{Config, EdgeConfig, EdgeOrigin, Emulator, Server, Zone};
 use futures_util::stream::{self, StreamExt as _};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -223,6 +223,34 @@ async fn a_folder_serves_index_pages_redirects_and_nothing_outside() {
     assert_eq!((response.status().as_u16(), header(&response, "location")), (301, "/blog/?a=1".into()));
     let response = visit(&server, "//evil.example/..").await;
     assert_ne!(response.status(), 301);
+}
+
+#[tokio::test]
+async fn a_folder_serves_files_from_before_1970() {
+    let folder = Folder::new("before-1970");
+    folder.write("old.css", "old");
+    let file = fs::File::options().write(true).open(folder.0.join("old.css")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+    let server = start(&folder.origin(), |edge| edge).await;
+    let response = visit(&server, "/old.css").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "old");
+}
+
+#[tokio::test]
+async fn serves_a_zone_with_a_name_in_unicode() {
+    let folder = Folder::new("unicode");
+    folder.write("a.css", "a");
+    let edge = EdgeConfig::new(folder.origin().parse().unwrap());
+    for name in ["B\u{fc}cher.example", "xn--bcher-kva.example."] {
+        let config = unlimited().with_zone(Zone::new(ZONE, name)).with_edge(edge.clone());
+        let server = Emulator::start(config, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        for host in ["localhost", "www.xn--bcher-kva.example"] {
+            let url = format!("{}/a.css", server.edge_url().unwrap());
+            let response = send(url, Request::get("/").header("host", host), "").await;
+            assert_eq!(response.status(), 200, "{name} {host}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -480,6 +508,10 @@ async fn control_requests_move_the_clock_and_show_objects() {
     ] {
         assert_eq!(control(method, what).await.status(), status, "{method} {what}");
     }
+    // HTTP cannot express a year with five digits.
+    server.advance(Duration::MAX);
+    assert_eq!(control("POST", "advance?seconds=1").await.status(), 400);
+    assert_eq!(control("POST", "advance?seconds=0").await.status(), 200);
     assert_eq!(count.load(Ordering::Relaxed), 2);
 }
 
@@ -518,7 +550,7 @@ async fn a_purge_of_an_environment_does_not_affect_others() {
     call(&server, "POST", &format!("environments/{environment}/purge_cache"), everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("HIT", "MISS"));
     // The id of Production purges everything in production.
-    let production = &cfcache_emulator::Zone::example().environments[0];
+    let production = &Zone::example().environments[0];
     assert_eq!((production.name.as_str(), production.expression.as_str()), ("Production", ""));
     call(&server, "POST", &format!("environments/{}/purge_cache", production.id), everything).await;
     assert_eq!((look(&server, "/a.css").await.0.as_str(), staging().await.as_str()), ("MISS", "HIT"));

@@ -425,7 +425,9 @@ async fn refuses_bodies_above_the_limit() {
     );
     let mut promised = connect(&running).await;
     promised.write_all(format!("{head}content-length: 16777217\r\n\r\n").as_bytes()).await.unwrap();
-    assert_eq!(reply(&mut promised).await.status(), 413);
+    let refusal = reply(&mut promised).await;
+    assert_eq!(refusal.status(), 413);
+    assert!(refusal.head.contains("\r\ncf-ray: "), "{}", refusal.head);
 
     let (mut read, mut write) = connect(&running).await.into_split();
     write.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
@@ -489,4 +491,5 @@ async fn refuses_a_port_in_use() {
     let running = start(unlimited()).await;
     let error = Emulator::start(unlimited(), running.address()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", running.address())), "{error}");
 }

@@ -9,8 +9,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::edge::{Inventory, PurgeRecord};
-use crate::serve::ServerState;
 use crate::serve::edge::page;
+use crate::serve::{MAX_ADVANCED, ServerState};
 
 /// Paths below this belong to the emulator, and are never sent to the origin or the API.
 const BASE: &str = "/__cfcache";
@@ -111,7 +111,11 @@ fn advance(shared: &ServerState, query: &str) -> Result<Value, String> {
     if !(0.0..=MAX_SECONDS).contains(&seconds) {
         return Err(expected.to_owned());
     }
-    let advanced = shared.advance(Duration::from_secs_f64(seconds));
+    let time = Duration::from_secs_f64(seconds);
+    if shared.advanced() + time > MAX_ADVANCED {
+        return Err("the clock can be moved by at most 5,000 years in total".to_owned());
+    }
+    let advanced = shared.advance(time);
     Ok(json!({ "advanced_seconds": advanced.as_secs_f64(), "now": date::rfc_3339(shared.since_1970()) }))
 }
 

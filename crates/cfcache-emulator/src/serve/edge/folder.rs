@@ -153,14 +153,15 @@ async fn serve(
     let length = metadata.len();
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     let tag = tag(length, modified);
-    let date = httpdate::fmt_http_date(modified);
     let is_unchanged = conditions.is_some_and(|headers| is_unchanged(headers, &tag, modified));
     let body = if is_unchanged || is_head { whole(Bytes::new()) } else { body::from_file(file, length) };
     let mut response = Response::new(body);
     *response.status_mut() = if is_unchanged { StatusCode::NOT_MODIFIED } else { status };
     let headers = response.headers_mut();
     put(headers, ETAG, &tag);
-    put(headers, LAST_MODIFIED, &date);
+    if has_http_date(modified) {
+        put(headers, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+    }
     if !is_unchanged {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
         headers.insert(CONTENT_LENGTH, length.into());
@@ -175,10 +176,18 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// Returns whether HTTP can express a time, which it can from 1970 to 9999.
+fn has_http_date(time: SystemTime) -> bool {
+    const YEAR_10000: u64 = 253_402_300_800;
+    time.duration_since(UNIX_EPOCH).is_ok_and(|time| time.as_secs() < YEAR_10000)
+}
+
 /// Files with different lengths or times get different tags.
 fn tag(length: u64, modified: SystemTime) -> String {
-    let nanoseconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    format!("\"{nanoseconds:x}-{length:x}\"")
+    match modified.duration_since(UNIX_EPOCH) {
+        Ok(after) => format!("\"{:x}-{length:x}\"", after.as_nanos()),
+        Err(before) => format!("\"-{:x}-{length:x}\"", before.duration().as_nanos()),
+    }
 }
 
 fn is_unchanged(headers: &HeaderMap, tag: &str, modified: SystemTime) -> bool {
@@ -275,6 +284,24 @@ mod tests {
         ] {
             let decoded = decode(path).unwrap();
             assert_eq!((decoded.to_str(), is_folder(&decoded)), (Some(name), expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn times_of_files_may_be_outside_of_those_of_http() {
+        let second = core::time::Duration::from_secs(1);
+        let rows = [
+            (UNIX_EPOCH - second, "\"-3b9aca00-5\"", false),
+            (UNIX_EPOCH, "\"0-5\"", true),
+            (UNIX_EPOCH + second, "\"3b9aca00-5\"", true),
+        ];
+        for (time, expected_tag, has_date) in rows {
+            assert_eq!((&*tag(5, time), has_http_date(time)), (expected_tag, has_date), "{time:?}");
+        }
+        // 9999-12-31T23:59:59Z is the last second with a date; the conversion of a later one panics.
+        if let Some(last) = UNIX_EPOCH.checked_add(core::time::Duration::from_secs(253_402_300_799)) {
+            assert_eq!(httpdate::fmt_http_date(last), "Fri, 31 Dec 9999 23:59:59 GMT");
+            assert!(has_http_date(last) && !has_http_date(last + second));
         }
     }
 
