@@ -229,6 +229,17 @@ impl Fault {
                 "`survive` applies to the items of purges; `delay`, `processed` and `on` have no effect with it",
             ));
         }
+        if let FaultAction::Status { status: status @ (204 | 205 | 304), body: Some(_), .. } = self.action {
+            return Err(invalid(format!("`body` has no effect with `status={status}`, which has no body")));
+        }
+        if let Some(every) = self.every
+            && !self.at.is_empty()
+            && !self.at.iter().any(|at| at % every == 0)
+        {
+            return Err(invalid(format!(
+                "`every={every}` selects none of the requests of `at`; use one of the two"
+            )));
+        }
         if has_seed && self.probability.is_none() {
             return Err(invalid("`seed` needs `probability`"));
         }

@@ -101,6 +101,8 @@ fn refuses_invalid_faults() {
         ("stall,probability=2", "from 0 to 1"),
         ("stall,probability=nan", "from 0 to 1"),
         ("stall,seed=1", "`seed` needs `probability`"),
+        ("stall,every=2,at=1,3", "`every=2` selects none of the requests of `at`"),
+        ("status=204,body=x", "`body` has no effect with `status=204`"),
         ("stall,on=nothing", "an endpoint: purge_zone_cache"),
         ("stall,processed=maybe", "`yes` or `no`"),
         ("stall,3", "`3` is not known"),
