@@ -1144,7 +1144,7 @@ pub(crate) struct EmulatorArgs {
     #[arg(long, value_name = "STATE", requires = "token", default_value = "active", value_parser = one_of(TOKEN_STATES))]
     pub(crate) token_state: TokenState,
     /// How long clearing Cache Reserve takes, in seconds
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECS", default_value = "5", value_parser = seconds)]
     pub(crate) clear_seconds: f64,
     /// A fault to inject, such as `status=503,times=3` (see docs/emulator.md)
     #[arg(long = "fault", value_name = "FAULT")]
@@ -1168,10 +1168,16 @@ pub(crate) struct EmulatorArgs {
     #[arg(long, value_name = "FILE", requires = "origin", help_heading = "Edge")]
     pub(crate) cache_rules: Option<PathBuf>,
     /// Seconds between accepting a purge and its effect
-    #[arg(long, value_name = "SECS", requires = "origin", value_parser = seconds, help_heading = "Edge")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECS", requires = "origin", value_parser = seconds, help_heading = "Edge")]
     pub(crate) purge_delay: Option<f64>,
     /// The largest body that is cached, in bytes [default: 64 MiB]
-    #[arg(long, value_name = "BYTES", requires = "origin", help_heading = "Edge")]
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "BYTES",
+        requires = "origin",
+        help_heading = "Edge"
+    )]
     pub(crate) max_object: Option<u64>,
 }
 

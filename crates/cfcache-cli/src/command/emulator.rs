@@ -2,10 +2,8 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
 
+use cfcache_app::{domain, whole};
 use cfcache_client::Credentials;
 use cfcache_emulator::{
     CacheRules, Config, EdgeConfig, EdgeOrigin, Emulator, Fault, FaultAction, Token, Zone,
@@ -29,7 +27,11 @@ pub(crate) async fn serve(
     interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     if !args.listen.ip().is_loopback() {
-        terminal.warn("other machines can reach the emulator; it is for tests only and accepts any token");
+        let risk = match args.token {
+            Some(_) => "it is for tests only, and shows all of it without encryption",
+            None => "it is for tests only and accepts any token",
+        };
+        terminal.warn(&format!("other machines can reach the emulator; {risk}"));
     }
     // An id or name that no request can contain would be served but never found.
     ZoneId::parse(&args.zone_id).map_err(|invalid| refused("--zone-id", &args.zone_id, &invalid))?;
@@ -62,10 +64,6 @@ pub(crate) async fn serve(
         }
         config = config.with_fault(fault);
     }
-    let listens = match &args.origin {
-        Some(_) => format!("{} and {}", args.listen, args.edge_listen),
-        None => args.listen.to_string(),
-    };
     if let Some(origin) = &args.origin {
         let edge = edge(&args, origin)?;
         for note in edge.rules.notes() {
@@ -76,9 +74,8 @@ pub(crate) async fn serve(
         }
         config = config.with_edge(edge);
     }
-    let running = Emulator::start(config, args.listen)
-        .await
-        .map_err(|error| Failure::usage(format!("cannot listen on {listens}: {error}")))?;
+    let running =
+        Emulator::start(config, args.listen).await.map_err(|error| Failure::usage(error.to_string()))?;
     // The listener for signals starts here at the latest: whoever has read the line below may send one.
     tokio::task::yield_now().await;
     terminal.data(&format!("listening on {}", running.base_url()));
@@ -116,10 +113,15 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
         rules = rules
             .with_eligible(pattern)
             .map_err(|invalid| Failure::usage(format!("`--cache {pattern}`: {invalid}")))?;
+        if !can_match(pattern, &args.zone_name) {
+            let why = "no host of the zone matches, so it has no effect; `--zone-name` sets the zone";
+            return Err(Failure::usage(format!("`--cache {pattern}`: {why} ({} now)", args.zone_name)));
+        }
     }
     if let Some(path) = &args.cache_rules {
         let shown = path_name(path);
-        let text = read_rules(path)
+        let text = whole::read(path, MAX_RULES_BYTES)
+            .and_then(whole::text)
             .map_err(|error| Failure::usage(format!("`--cache-rules {shown}` cannot be read: {error}")))?;
         let more = CacheRules::parse(&text)
             .map_err(|invalid| Failure::usage(format!("`--cache-rules {shown}`: {invalid}")))?;
@@ -135,11 +137,41 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
     Ok(edge)
 }
 
-fn read_rules(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(MAX_RULES_BYTES + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_RULES_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_RULES_BYTES} bytes")));
+/// Returns whether a pattern of `--cache` can match a host of the zone: the zone's name or one below it.
+fn can_match(pattern: &str, zone_name: &str) -> bool {
+    let host = pattern.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let zone = &*domain::ascii(zone_name);
+    match host.rsplit_once('*') {
+        // Only the text behind the last `*` is compared, because it stands for anything.
+        Some((_, end)) => {
+            zone.ends_with(end) || end.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
+        }
+        None => host.strip_suffix(zone).is_some_and(|below| below.is_empty() || below.ends_with('.')),
     }
-    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_for_the_cache_are_compared_with_the_zone() {
+        for (pattern, zone, expected) in [
+            ("example.com/*", "example.com", true),
+            ("www.EXAMPLE.com", "Example.com.", true),
+            ("*.example.com/a", "example.com", true),
+            ("*example.com/a", "example.com", true),
+            ("*.com/a", "example.com", true),
+            ("www.*/a", "example.com", true),
+            ("*", "example.com", true),
+            ("xn--bcher-kva.example/*", "B\u{fc}cher.example", true),
+            ("other.com/*", "example.com", false),
+            ("notexample.com/*", "example.com", false),
+            ("*.other.com/*", "example.com", false),
+            ("*.notexample.com/*", "example.com", false),
+            ("com/*", "example.com", false),
+        ] {
+            assert_eq!(can_match(pattern, zone), expected, "{pattern} {zone}");
+        }
+    }
 }
