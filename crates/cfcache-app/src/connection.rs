@@ -7,12 +7,11 @@ use cfcache_client::{BaseUrl, Credentials};
 use cfcache_model::id::ZoneId;
 use cfcache_model::{Plan, endpoint};
 use cfcache_transport::{ProxyRules, Roots};
-use secrecy::ExposeSecret;
 
 use crate::config::{ALL_PROXY, EnvVars, HTTP_PROXY, HTTPS_PROXY};
 use crate::failure::Failure;
 use crate::job::IdOrName;
-use crate::secret::{may_be_secret, shown, shown_path};
+use crate::secret::{shown, shown_path};
 use crate::whole;
 
 /// The connection to the API, and its limits.
@@ -95,7 +94,11 @@ impl Network {
     ) -> Result<Self, Failure> {
         let proxies = match proxy {
             Some(proxy) => parse_proxy(proxy)?,
-            None => environment_proxies(environment)?,
+            None => environment.proxies.clone().map_err(|invalid| {
+                Failure::usage(invalid).with_hint(format!(
+                    "check `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or use no proxy (`--proxy none`)"
+                ))
+            })?,
         };
         let read = |path: &PathBuf| {
             whole::read(path, whole::MOST)
@@ -128,24 +131,6 @@ fn parse_proxy(text: &str) -> Result<ProxyRules, Failure> {
     proxy
         .map(ProxyRules::from)
         .map_err(|invalid| Failure::usage(format!("`--proxy` is not a proxy: {invalid}")).with_hint(EXAMPLE))
-}
-
-/// The proxies of the environment. Their values may hold passwords, so they are not shown.
-fn environment_proxies(environment: &EnvVars) -> Result<ProxyRules, Failure> {
-    let hint = || {
-        format!("check `{HTTPS_PROXY}`, `{ALL_PROXY}` and `{HTTP_PROXY}`, or use no proxy (`--proxy none`)")
-    };
-    let [all, http, https, none] =
-        [&environment.all_proxy, &environment.http_proxy, &environment.https_proxy, &environment.no_proxy]
-            .map(ExposeSecret::expose_secret);
-    let is_secret = |proxy: &&str| !proxy.contains('@') && may_be_secret(proxy);
-    if [all, http, https].iter().any(is_secret) {
-        return Err(Failure::usage("a proxy variable of the environment is not a proxy").with_hint(hint()));
-    }
-    ProxyRules::new(all, http, https, none).map_err(|invalid| {
-        Failure::usage(format!("a proxy variable of the environment is not a proxy: {invalid}"))
-            .with_hint(hint())
-    })
 }
 
 /// Parses the name of a plan; `None` for `auto` and for a missing name.

@@ -49,22 +49,18 @@ fn base_url() -> Result<Option<String>, Error> {
 }
 
 fn proxies() -> Result<ProxyRules, Error> {
-    // In a CGI script a client could set `HTTP_PROXY` (<https://httpoxy.org>); the lower-case variable is safe.
-    let is_cgi = value("REQUEST_METHOD")?.is_some();
-    let http = if is_cgi { value("http_proxy")?.unwrap_or_default() } else { either("HTTP_PROXY")? };
-    let (all, https, none) = (either("ALL_PROXY")?, either("HTTPS_PROXY")?, either("NO_PROXY")?);
-    ProxyRules::new(&all, &http, &https, &none).map_err(|reason| {
+    let mut unreadable = None;
+    let lookup = |name| {
+        value(name).unwrap_or_else(|error| {
+            unreadable.get_or_insert(error);
+            None
+        })
+    };
+    let rules = ProxyRules::from_variables(lookup);
+    unreadable.map_or(Ok(()), Err)?;
+    rules.map_err(|reason| {
         invalid("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY", InvalidInput::new(reason.to_string()))
     })
-}
-
-/// The value of a variable in lower case, otherwise in upper case; empty if both are unset.
-fn either(name: &'static str) -> Result<String, Error> {
-    let lower_case = variable(&name.to_lowercase()).and_then(|value| value.into_string().ok());
-    match lower_case.filter(|value| !value.trim().is_empty()) {
-        Some(value) => Ok(value.trim().to_owned()),
-        None => Ok(value(name)?.unwrap_or_default()),
-    }
 }
 
 /// The value of a variable without white space around it; `None` if it is unset or empty.

@@ -3,7 +3,10 @@
 use std::env::VarError;
 use std::path::PathBuf;
 
+use cfcache_transport::ProxyRules;
 use secrecy::SecretString;
+
+use crate::secret::may_be_secret;
 
 /// Declares the constants, and collects their comments for the manual.
 macro_rules! variables {
@@ -129,14 +132,8 @@ pub struct EnvVars {
     pub state_home: Option<PathBuf>,
     /// The user's home directory.
     pub home: Option<PathBuf>,
-    /// The proxy for `https://`; empty if unset, like the next three.
-    pub https_proxy: SecretString,
-    /// The proxy for `http://`.
-    pub http_proxy: SecretString,
-    /// The proxy for both.
-    pub all_proxy: SecretString,
-    /// The hosts that are reached without a proxy.
-    pub no_proxy: SecretString,
+    /// The proxies, or why the variables for them cannot be used. Neither shows a value, which may hold a password.
+    pub proxies: Result<ProxyRules, String>,
     /// Whether color is disabled.
     pub no_color: bool,
     /// Whether the terminal does not support escape sequences.
@@ -174,14 +171,7 @@ impl EnvVars {
             .read_folder(XDG_STATE_HOME)
             .or_else(|| cfg!(windows).then(|| environment.read_folder(LOCALAPPDATA)).flatten())
             .or_else(|| environment.home.as_ref().map(|home| home.join(".local").join("state")));
-        environment.https_proxy = environment.read_either(HTTPS_PROXY);
-        environment.http_proxy = match environment.read(REQUEST_METHOD) {
-            // In a CGI script a client could set it (<https://httpoxy.org>); the lower-case variable is safe.
-            Some(_) => environment.read(&HTTP_PROXY.to_lowercase()).unwrap_or_default().into(),
-            None => environment.read_either(HTTP_PROXY),
-        };
-        environment.all_proxy = environment.read_either(ALL_PROXY);
-        environment.no_proxy = environment.read_either(NO_PROXY);
+        environment.proxies = environment.read_proxies();
         environment.no_color = environment.read(NO_COLOR).is_some();
         environment.dumb_terminal = environment.read(TERM).is_some_and(|term| term == "dumb");
         environment
@@ -204,10 +194,7 @@ impl EnvVars {
             config_home: None,
             state_home: None,
             home: None,
-            https_proxy: SecretString::default(),
-            http_proxy: SecretString::default(),
-            all_proxy: SecretString::default(),
-            no_proxy: SecretString::default(),
+            proxies: Ok(ProxyRules::default()),
             no_color: false,
             dumb_terminal: false,
             broken: None,
@@ -231,10 +218,21 @@ impl EnvVars {
             .collect()
     }
 
-    /// The value of a variable in lower case, otherwise in upper case, otherwise an empty string. A proxy's URL may
-    /// contain a password.
-    fn read_either(&mut self, name: &str) -> SecretString {
-        self.read(&name.to_lowercase()).or_else(|| self.read(name)).unwrap_or_default().into()
+    fn read_proxies(&mut self) -> Result<ProxyRules, String> {
+        let mut is_secret = false;
+        let rules = ProxyRules::from_variables(|name| {
+            let value = self.read(name)?;
+            // A token in the wrong variable is the name of a host, which would be looked up.
+            let is_proxy =
+                [HTTPS_PROXY, HTTP_PROXY, ALL_PROXY].iter().any(|proxy| name.eq_ignore_ascii_case(proxy));
+            is_secret |= is_proxy && !value.contains('@') && may_be_secret(&value);
+            Some(value)
+        });
+        match rules {
+            _ if is_secret => Err("a proxy variable of the environment is not a proxy".to_owned()),
+            Ok(rules) => Ok(rules),
+            Err(invalid) => Err(format!("a proxy variable of the environment is not a proxy: {invalid}")),
+        }
     }
 
     /// The value of a variable that holds the path of a folder. The XDG specification requires that a relative path is

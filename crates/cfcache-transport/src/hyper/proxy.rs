@@ -203,8 +203,8 @@ impl fmt::Debug for Proxy {
 
 /// Rules that choose a proxy for an origin, in the format of the usual environment variables.
 ///
-/// - It reads no environment itself.
-/// - A loopback origin never goes through a proxy of [`ProxyRules::new`].
+/// - It reads no environment itself; [`ProxyRules::from_variables`] takes a function for that.
+/// - A loopback origin never goes through a proxy of [`ProxyRules::new`] or [`ProxyRules::from_variables`].
 /// - [`ProxyRules::default`] reaches every origin directly; rules from one [`Proxy`] reach every origin through it.
 #[derive(Clone, Default)]
 pub struct ProxyRules {
@@ -243,6 +243,31 @@ impl ProxyRules {
         }
         let exceptions = Matcher::builder().all("http://proxy.invalid").no(no_proxy.join(",")).build();
         Ok(Self { http, https, exceptions: Some(Arc::new(exceptions)) })
+    }
+
+    /// Creates rules from the environment variables `ALL_PROXY`, `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, as in
+    /// [`new`](Self::new). `lookup` returns the value of a variable.
+    ///
+    /// - The names in lower case take precedence, and an empty variable counts as unset.
+    /// - If `REQUEST_METHOD` is set, as in a CGI script, `HTTP_PROXY` is ignored: a client could have set it with the
+    ///   request header `Proxy` (<https://httpoxy.org>). `http_proxy` is safe.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not a proxy. Ignoring it would let requests bypass the proxy.
+    pub fn from_variables(
+        mut lookup: impl FnMut(&'static str) -> Option<String>,
+    ) -> Result<Self, InvalidUrl> {
+        let mut first = |names: &[&'static str]| {
+            let mut values = names.iter().filter_map(|name| lookup(name));
+            values.find(|value| !value.trim().is_empty()).unwrap_or_default()
+        };
+        let is_cgi = !first(&["REQUEST_METHOD"]).is_empty();
+        let http = first(if is_cgi { &["http_proxy"] } else { &["http_proxy", "HTTP_PROXY"] });
+        let all = first(&["all_proxy", "ALL_PROXY"]);
+        let https = first(&["https_proxy", "HTTPS_PROXY"]);
+        let no_proxy = first(&["no_proxy", "NO_PROXY"]);
+        Self::new(&all, &http, &https, &no_proxy)
     }
 
     /// The proxy for an origin; `None` if it is reached directly.

@@ -72,6 +72,37 @@ fn a_scheme_uses_its_own_proxy_or_all_proxy() {
     assert_eq!(proxy_for(&none, "https://a.example"), None);
 }
 
+/// The proxies for `http://` and `https://` of these variables.
+fn proxies_of(variables: &[(&str, &str)]) -> [Option<String>; 2] {
+    let lookup =
+        |name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
+    let rules = ProxyRules::from_variables(lookup).unwrap();
+    ["http://a.example", "https://a.example"]
+        .map(|origin| rules.intercepts(&origin.parse().unwrap()).map(|proxy| proxy.host().to_owned()))
+}
+
+#[test]
+fn variables_in_lower_case_take_precedence_and_empty_ones_count_as_unset() {
+    assert_eq!(proxies_of(&[]), [None, None]);
+    let upper = [("HTTP_PROXY", "upper"), ("HTTPS_PROXY", "uppers"), ("ALL_PROXY", "all")];
+    assert_eq!(proxies_of(&upper), [Some("upper".to_owned()), Some("uppers".to_owned())]);
+    let both = [&upper[..], &[("http_proxy", "lower"), ("https_proxy", " ")]].concat();
+    assert_eq!(proxies_of(&both), [Some("lower".to_owned()), Some("uppers".to_owned())]);
+    assert_eq!(proxies_of(&[("ALL_PROXY", "all")]), [Some("all".to_owned()), Some("all".to_owned())]);
+    let excepted = [&upper[..], &[("NO_PROXY", "b.example"), ("no_proxy", "a.example")]].concat();
+    assert_eq!(proxies_of(&excepted), [None, None]);
+}
+
+#[test]
+fn http_proxy_in_upper_case_is_ignored_in_a_cgi_script() {
+    let variables = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "upper"), ("HTTPS_PROXY", "uppers")];
+    assert_eq!(proxies_of(&variables), [None, Some("uppers".to_owned())]);
+    let lower = [&variables[..], &[("http_proxy", "lower")]].concat();
+    assert_eq!(proxies_of(&lower), [Some("lower".to_owned()), Some("uppers".to_owned())]);
+    let unset = [("REQUEST_METHOD", ""), ("HTTP_PROXY", "upper")];
+    assert_eq!(proxies_of(&unset), [Some("upper".to_owned()), None]);
+}
+
 #[test]
 fn an_invalid_proxy_is_an_error() {
     for (text, why) in [
