@@ -1053,24 +1053,6 @@ pub(crate) struct Global {
     /// interrupted run had not read are not in it; only `--journal` continues with those
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE", help_heading = "Safety")]
     pub(crate) failed_to: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) visiting: Visiting,
-}
-
-/// Which URLs to verify, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VerifyArg {
-    /// At most this many, after the purge.
-    AtMost(usize),
-    /// All, after the purge.
-    All,
-    /// A sample, before the purge and after it.
-    Transition,
-}
-
-/// How visitor requests are made, for `probe`, for `warm`, and before or after a purge.
-#[derive(Debug, Default, ClapArgs)]
-pub(crate) struct Visiting {
     /// Verify the purge; visitors must no longer get the old copies of at most N URLs [default: 100], or of `all`;
     /// `transition` also checks a sample before the purge, and each must change from HIT to something else
     #[arg(long, global = true, value_name = "N|all|transition", num_args = 0..=1, require_equals = true, default_missing_value = "100", value_parser = verify, help_heading = "Visitors")]
@@ -1124,6 +1106,17 @@ pub(crate) struct Visiting {
     /// Request what was warmed again; each must be a HIT
     #[arg(long, global = true, hide_short_help = true, help_heading = "Visitors")]
     pub(crate) warm_certify: bool,
+}
+
+/// Which URLs to verify, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VerifyArg {
+    /// At most this many, after the purge.
+    AtMost(usize),
+    /// All, after the purge.
+    All,
+    /// A sample, before the purge and after it.
+    Transition,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -26,7 +26,6 @@ use crate::command::Shell;
 use crate::config::{self, CredentialPlace, EnvVars, Settings, Sourced, ValueOrigin};
 use crate::failure::Failure;
 use crate::render::{Terminal, human};
-use crate::resolve::visiting::PurgeSubject;
 use crate::secret::shown_path;
 use crate::source::{Base, list_named};
 use crate::{credentials, same_file};
@@ -261,9 +260,10 @@ impl Resolver<'_> {
                 return Err(Failure::usage(format!("`{option}` is for lists, not for `everything`")));
             }
         }
+        self.check_stdin(core::iter::empty())?;
         Ok(self.purge_job(Job::Everything(Box::new(EverythingJob {
             action,
-            visits: self.visits(&PurgeSubject::Everything)?,
+            visits: self.visits(Some(0), false)?,
             scope: self.settings.parse_scope(self.environment, self.terminal)?,
             connection: self.connection(global.common.dry_run)?,
             yes: global.common.yes || global.common.force,
@@ -272,13 +272,7 @@ impl Resolver<'_> {
 
     fn list(&self, action: Action, targets: Targets) -> Result<Task, Failure> {
         let global = self.global;
-        let reads_stdin = |path: &PathBuf| path == Path::new("-");
-        let inputs = targets.files.iter().chain(&targets.sitemaps).chain(&global.common.api_token_file);
-        if inputs.filter(|path| reads_stdin(path)).count() > 1 {
-            return Err(Failure::usage(
-                "`-` is given more than once, but standard input can only be read once",
-            ));
-        }
+        self.check_stdin(targets.files.iter().chain(&targets.sitemaps))?;
         self.check_written_files(&targets)?;
         // Without a zone, entries with a host determine their zones.
         let by_host = targets.kind.has_host() && !self.settings.names_zone();
@@ -293,7 +287,14 @@ impl Resolver<'_> {
         if by_host {
             self.environment.unread(&[config::ZONE_ID]).iter().for_each(|unread| self.terminal.warn(unread));
         }
-        let visits = self.visits(&PurgeSubject::List(&targets))?;
+        let purged = match targets.kind {
+            Kind::Files if targets.files.is_empty() && targets.sitemaps.is_empty() => {
+                Some(targets.arguments.len())
+            }
+            Kind::Files => None,
+            _ => Some(0),
+        };
+        let visits = self.visits(purged, false)?;
         let destination = if by_host {
             self.settings.parse_destination(self.environment, self.terminal)?
         } else {
@@ -309,6 +310,19 @@ impl Resolver<'_> {
             journal: global.journal.clone(),
             batch_size: global.batch_size,
         }))))
+    }
+
+    /// Refuses to read standard input more than once; `inputs` are the files that are read besides those of the shared
+    /// options.
+    fn check_stdin<'p>(&'p self, inputs: impl Iterator<Item = &'p PathBuf>) -> Result<(), Failure> {
+        let Global { common, verify_from, expect, visitor_headers, .. } = self.global;
+        let shared = common.api_token_file.iter().chain(verify_from).chain(expect).chain(visitor_headers);
+        if inputs.chain(shared).filter(|path| path.as_path() == Path::new("-")).count() > 1 {
+            return Err(Failure::usage(
+                "`-` is given more than once, but standard input can only be read once",
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses to write to a file that is read or that another option writes.
@@ -386,22 +400,22 @@ impl Resolver<'_> {
 
     /// Refuses options for visitor requests if there are none.
     fn no_visitor_options(&self) -> Result<(), Failure> {
-        let visiting = &self.global.visiting;
+        let global = self.global;
         let options = [
-            ("--verify-connect", visiting.verify_connect.is_some()),
-            ("--visitor-headers", visiting.visitor_headers.is_some()),
-            ("--visitor-rate", visiting.visitor_rate.is_some()),
-            ("--warm-as", !visiting.warm_as.is_empty()),
-            ("--warm-certify", visiting.warm_certify),
-            ("--verify", visiting.verify.is_some()),
-            ("--verify-url", !visiting.verify_url.is_empty()),
-            ("--verify-from", !visiting.verify_from.is_empty()),
-            ("--verify-timeout", visiting.verify_timeout.is_some()),
-            ("--expect", visiting.expect.is_some()),
-            ("--after", visiting.after.is_some()),
-            ("--after-timeout", visiting.after_timeout.is_some()),
-            ("--after-no-bust", visiting.after_no_bust),
-            ("--warm", visiting.warm),
+            ("--verify-connect", global.verify_connect.is_some()),
+            ("--visitor-headers", global.visitor_headers.is_some()),
+            ("--visitor-rate", global.visitor_rate.is_some()),
+            ("--warm-as", !global.warm_as.is_empty()),
+            ("--warm-certify", global.warm_certify),
+            ("--verify", global.verify.is_some()),
+            ("--verify-url", !global.verify_url.is_empty()),
+            ("--verify-from", !global.verify_from.is_empty()),
+            ("--verify-timeout", global.verify_timeout.is_some()),
+            ("--expect", global.expect.is_some()),
+            ("--after", global.after.is_some()),
+            ("--after-timeout", global.after_timeout.is_some()),
+            ("--after-no-bust", global.after_no_bust),
+            ("--warm", global.warm),
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => Err(Failure::usage(format!(

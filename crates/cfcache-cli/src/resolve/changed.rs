@@ -1,7 +1,7 @@
 //! The options of `purge changed` and `invalidate changed`.
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cfcache_app::job::{ChangedJob, ChangedSource, Job};
 use cfcache_app::report::FallbackTo;
@@ -12,7 +12,6 @@ use cfcache_site::mapping::Site;
 use crate::args::ChangedArgs;
 use crate::failure::Failure;
 use crate::resolve::Resolver;
-use crate::resolve::visiting::PurgeSubject;
 use crate::secret::shown_path;
 
 impl Resolver<'_> {
@@ -42,19 +41,8 @@ impl Resolver<'_> {
         }
         let (name, site) = self.settings.parse_site(args.site.as_deref(), &args.url)?;
         let source = self.source(&args, &site)?;
-        let reads_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
-        let inputs =
-            args.sitemap.iter().chain(&args.manifest).chain(&args.from).chain(&global.common.api_token_file);
-        let reads_stdin = match inputs.filter(reads_stdin).count() {
-            0 => false,
-            1 => true,
-            _ => {
-                return Err(Failure::usage(
-                    "`-` is given more than once, but standard input can only be read once",
-                ));
-            }
-        };
-        let visits = self.visits(&PurgeSubject::Changed { expects_files: args.expect_files, reads_stdin })?;
+        self.check_stdin(args.sitemap.iter().chain(&args.manifest).chain(&args.from))?;
+        let visits = self.visits(None, args.expect_files)?;
         if args.begin && visits.is_some() {
             return Err(Failure::usage(
                 "`--begin` only records: it has nothing to wait for, to verify or to fetch",

@@ -329,6 +329,24 @@ fn names_unreadable_input_and_sends_nothing() {
     assert_eq!(api.requests(), 0);
 }
 
+#[test]
+fn options_that_read_standard_input_exclude_each_other() {
+    let api = Api::quick();
+    for line in [
+        "purge urls --from - --verify-from -",
+        "purge urls --from-sitemap - --verify-from -",
+        "purge urls https://www.example.com/ --verify-from - --expect -",
+        "purge everything --yes --verify-from - --visitor-headers -",
+        "purge changed --sitemap - --url https://www.example.com --verify-from -",
+        "probe --from - --visitor-headers -",
+        "warm --from-sitemap - --visitor-headers -",
+    ] {
+        let ran = cfcache(&api).args(line).input(A).run();
+        ran.exits(2).says_nothing().tells("standard input can only be read once");
+    }
+    assert_eq!(api.requests(), 0);
+}
+
 /// A page that changes twice while a pipe is open is purged twice.
 #[test]
 fn sends_an_entry_of_a_pipe_again_after_it_was_sent() {
