@@ -1,16 +1,17 @@
-//! The interface for messages and progress.
+//! The interface to the user of a run: messages, progress, questions and interrupts.
 
 use core::time::Duration;
 
 use cfcache_client::{Event, Exchange};
 use cfcache_model::Kind;
 use cfcache_probe::{NoAnswer, Visit};
+use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report::BatchEvent;
 
-/// Receives messages and progress: a terminal, a log, or nothing.
+/// Receives messages and progress, asks, and can interrupt: a terminal, a log, or nothing.
 ///
 /// Messages are single lines. A line may begin with a label: `error:`, `warning:`, `invalid:` or `hint:`.
 pub trait Console {
@@ -52,6 +53,14 @@ pub trait Console {
     /// If the answer is no, or if there is no way to ask.
     fn confirm(&self, question: &str) -> Result<(), Failure>;
 
+    /// Returns the number of requests to stop so far, such as by Ctrl-C. By default there are none.
+    ///
+    /// After the first one, a run sends nothing more and waits for requests in flight. After the second one, it does not
+    /// wait.
+    fn interrupts(&self) -> watch::Receiver<u8> {
+        watch::channel(0).1
+    }
+
     /// Entries are being read from standard input, which may be a terminal.
     fn reads_standard_input(&self) {}
 
@@ -84,4 +93,16 @@ pub trait Console {
 
     /// Shows the progress of a task that started `elapsed` ago; called several times per second.
     fn progress(&self, _line: &str, _elapsed: Duration) {}
+}
+
+impl dyn Console + '_ {
+    /// Waits for the `nth` request to stop, counted from 1; forever if there can be none.
+    pub fn interrupted(&self, nth: u8) -> impl Future<Output = ()> + use<> {
+        let mut count = self.interrupts();
+        async move {
+            if count.wait_for(|count| *count >= nth).await.is_err() {
+                core::future::pending::<()>().await;
+            }
+        }
+    }
 }

@@ -19,7 +19,6 @@ pub mod credentials;
 pub mod domain;
 pub mod exit;
 pub mod failure;
-pub mod interrupts;
 pub mod job;
 pub mod journal;
 pub mod log;

@@ -25,7 +25,6 @@ use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::IdOrName;
 pub use crate::manage::dry_run::{dry_run, only_reads};
 pub use crate::manage::regions::{Imported, RegionImport};
@@ -216,24 +215,16 @@ impl SettingCommand {
 /// # Errors
 ///
 /// [`Failure`] if the API refuses it or cannot be reached, if it is not confirmed, or if it is interrupted.
-pub async fn run(
-    job: ManageJob,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<ManageReport, Failure> {
+pub async fn run(job: ManageJob, console: &dyn Console) -> Result<ManageReport, Failure> {
     // Commands for settings handle interrupts themselves.
     let is_setting = matches!(job, ManageJob::Setting { .. });
     tokio::select! {
-        report = ask(job, console, interrupts) => report,
-        () = interrupts.nth(1), if !is_setting => Err(interrupted(false)),
+        report = ask(job, console) => report,
+        () = console.interrupted(1), if !is_setting => Err(interrupted(false)),
     }
 }
 
-async fn ask(
-    job: ManageJob,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<ManageReport, Failure> {
+async fn ask(job: ManageJob, console: &dyn Console) -> Result<ManageReport, Failure> {
     match job {
         ManageJob::ListZones(connection) => zones(&connection, console).await,
         ManageJob::ListEnvironments(connection, zone) => environments(&connection, &zone, console).await,
@@ -244,7 +235,7 @@ async fn ask(
             if let Some(question) = command.question(&describe_zone(&zone)) {
                 confirm(console, yes, &question)?;
             }
-            setting(&connection, &zone, command, console, interrupts).await
+            setting(&connection, &zone, command, console).await
         }
     }
 }
@@ -308,29 +299,24 @@ async fn setting(
     zone: &IdOrName<ZoneId>,
     command: SettingCommand,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let session = Session::open(connection).await?;
     let zone = tokio::select! {
         zone = scope::zone(&session.client, zone, console) => zone?,
-        () = interrupts.nth(1) => return Err(interrupted(false)),
+        () = console.interrupted(1) => return Err(interrupted(false)),
     };
     let context = SettingsContext { client: &session.client, zone, console };
     let (is_change, ends_itself) = (command.is_change(), command.ends_itself());
     let report = tokio::select! {
-        report = carry_out(&context, command, interrupts) => report,
-        () = interrupts.nth(1), if !ends_itself => Err(interrupted(is_change)),
+        report = carry_out(&context, command) => report,
+        () = console.interrupted(1), if !ends_itself => Err(interrupted(is_change)),
     }?;
     drop(context);
     session.close().await;
     Ok(report)
 }
 
-async fn carry_out(
-    context: &SettingsContext<'_>,
-    command: SettingCommand,
-    interrupts: &Interrupts,
-) -> Result<ManageReport, Failure> {
+async fn carry_out(context: &SettingsContext<'_>, command: SettingCommand) -> Result<ManageReport, Failure> {
     match command {
         SettingCommand::Get(switch) => value::get_switch(context, switch).await,
         SettingCommand::Set(switch, value) => value::set_switch(context, switch, value).await,
@@ -339,7 +325,7 @@ async fn carry_out(
         SettingCommand::GetBrowserCacheTtl => value::get_browser_cache_ttl(context).await,
         SettingCommand::SetBrowserCacheTtl(seconds) => value::set_browser_cache_ttl(context, seconds).await,
         SettingCommand::DeleteSmart => value::delete_smart(context).await,
-        SettingCommand::ClearReserve { wait } => reserve::clear(context, wait, interrupts).await,
+        SettingCommand::ClearReserve { wait } => reserve::clear(context, wait).await,
         SettingCommand::ReserveStatus => reserve::status(context).await,
         SettingCommand::GetVariants => variants::get(context).await,
         SettingCommand::SetVariants(variants) => variants::set(context, &variants).await,
@@ -348,9 +334,9 @@ async fn carry_out(
         SettingCommand::GetRegion(ip) => regions::get(context, ip).await,
         SettingCommand::SetRegion(mapping) => regions::set(context, &mapping).await,
         SettingCommand::DeleteRegion(ip) => regions::delete(context, ip).await,
-        SettingCommand::DeleteRegions(ips) => regions::delete_many(context, &ips, interrupts).await,
+        SettingCommand::DeleteRegions(ips) => regions::delete_many(context, &ips).await,
         SettingCommand::SupportedRegions => regions::supported(context).await,
-        SettingCommand::ImportRegions(mappings) => regions::import(context, &mappings, interrupts).await,
+        SettingCommand::ImportRegions(mappings) => regions::import(context, &mappings).await,
         SettingCommand::Table => table::read(context).await,
     }
 }

@@ -19,7 +19,6 @@ use cfcache_model::target::Kind;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{IdOrName, Job};
 pub use crate::purge::dry_run::{ZONE_STAND_IN, shown};
 use crate::report::Report;
@@ -34,11 +33,11 @@ use crate::source;
 ///
 /// [`Failure`] if the input is invalid or cannot be read, if a zone or environment cannot be found, if the job is not
 /// confirmed, or if it is interrupted before anything was sent.
-pub async fn run(job: Job, console: &dyn Console, interrupts: &Interrupts) -> Result<Report, Failure> {
+pub async fn run(job: Job, console: &dyn Console) -> Result<Report, Failure> {
     match job {
-        Job::Everything(job) => everything::run(*job, console, interrupts).await,
-        Job::List(job) => bulk::run(*job, console, interrupts).await,
-        Job::Changed(job) => changed::run(*job, console, interrupts).await,
+        Job::Everything(job) => everything::run(*job, console).await,
+        Job::List(job) => bulk::run(*job, console).await,
+        Job::Changed(job) => changed::run(*job, console).await,
     }
 }
 

@@ -9,7 +9,7 @@ use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
 use cfcache_emulator::{Config, Emulator, Server, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{
-    BuildError, Cause, Delivery, HyperTransport, Phase, Request, ResponseFuture, Timeouts, Transport,
+    BuildError, Cause, Delivery, HyperTransport, Phase, Request, Response, Timeouts, Transport as _,
     TransportError,
 };
 use secrecy::SecretString;
@@ -80,11 +80,11 @@ impl Session {
                 (base.clone(), credentials.clone(), transport, None)
             }
         };
-        let transport = transport.build().map_err(cannot_connect)?;
+        let transport = Arc::new(transport.build().map_err(cannot_connect)?);
         let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
         let (given_up, watched) = watch::channel(false);
-        let transport = Breakable { transport, given_up: watched };
-        let client = Client::new(Arc::new(transport), codec, policy);
+        let send = move |request| send_until(Arc::clone(&transport), request, watched.clone());
+        let client = Client::new(Arc::new(send), codec, policy);
         Ok(Self { client, plan: chosen, pacing: connection.pacing, given_up, emulator })
     }
 
@@ -138,32 +138,26 @@ fn cannot_connect(error: BuildError) -> Failure {
     }
 }
 
-/// A transport whose requests can be broken off. A user who stops a run at once still needs the results, so the run is
-/// not dropped: its requests in flight are broken off, and it then ends by itself with a result for every entry.
-struct Breakable {
-    transport: HyperTransport,
-    given_up: watch::Receiver<bool>,
-}
-
-impl Transport for Breakable {
-    fn send(&self, request: Request) -> ResponseFuture<'_> {
-        let mut given_up = self.given_up.clone();
-        let is_sent = Arc::new(AtomicBool::new(false));
-        let request = request.with_sent_flag(Arc::clone(&is_sent));
-        Box::pin(async move {
-            tokio::select! {
-                biased;
-                result = self.transport.send(request) => result,
-                Ok(_) = given_up.wait_for(|given_up| *given_up) => {
-                    let (delivery, phase, detail) = if is_sent.load(Ordering::Relaxed) {
-                        (Delivery::Unknown, Phase::Head, "the run did not wait for it: it may have been accepted")
-                    } else {
-                        (Delivery::NotSent, Phase::Connect, "it was still waiting for a connection and was not sent")
-                    };
-                    Err(TransportError::new(delivery, phase, Cause::Io, detail).with_retryable(false))
-                }
-            }
-        })
+/// Sends a request that can be broken off. A user who stops a run at once still needs the results, so the run is not
+/// dropped: its requests in flight are broken off, and it then ends by itself with a result for every entry.
+async fn send_until(
+    transport: Arc<HyperTransport>,
+    request: Request,
+    mut given_up: watch::Receiver<bool>,
+) -> Result<Response, TransportError> {
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let request = request.with_sent_flag(Arc::clone(&is_sent));
+    tokio::select! {
+        biased;
+        result = transport.send(request) => result,
+        Ok(_) = given_up.wait_for(|given_up| *given_up) => {
+            let (delivery, phase, detail) = if is_sent.load(Ordering::Relaxed) {
+                (Delivery::Unknown, Phase::Head, "the run did not wait for it: it may have been accepted")
+            } else {
+                (Delivery::NotSent, Phase::Connect, "it was still waiting for a connection and was not sent")
+            };
+            Err(TransportError::new(delivery, phase, Cause::Io, detail).with_retryable(false))
+        }
     }
 }
 

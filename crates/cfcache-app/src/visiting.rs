@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{Targets, WarmJob};
 use crate::source::{Chunk, Sources};
 use crate::visit_report::WarmReport;
@@ -86,7 +85,6 @@ pub async fn probe(
     visitor: VisitorBuilder,
     limits: Limits,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<ProbeReport, Failure> {
     let sources = Sources::open(targets, false, console)?;
     let total = sources.total();
@@ -115,7 +113,7 @@ pub async fn probe(
     };
     let stop = async {
         tokio::select! {
-            () = interrupts.nth(1) => {}
+            () = console.interrupted(1) => {}
             () = closed.notified() => {}
         }
     };
@@ -146,7 +144,6 @@ pub async fn warm(
     visitor: VisitorBuilder,
     job: WarmJob,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<WarmReport, Failure> {
     let sources = Sources::open(targets, false, console)?;
     let requests = sources.total().map(|total| total * job.variants.len() as u64);
@@ -159,7 +156,7 @@ pub async fn warm(
         meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
         report.count(target, variant, warmed);
     };
-    let stop = interrupts.nth(1);
+    let stop = console.interrupted(1);
     let warming =
         cfcache_probe::warm(&visitor, job.limits, job.certify, &job.variants, urls, &mut emit, stop);
     let is_whole = tokio::select! {

@@ -14,7 +14,6 @@ use core::pin::Pin;
 use cfcache_app::{manage, purge, visiting};
 
 pub(crate) use crate::command::generate::Shell;
-pub(crate) use crate::command::interrupts::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::{self, Terminal, outcome};
@@ -33,11 +32,11 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
         }
     };
     let exit = runtime.block_on(async {
-        let interrupts = &interrupts::listen();
+        interrupts::listen(&terminal.interrupts);
         let result = match job {
             Task::Purge(job) => {
                 start(move || async move {
-                    let report = purge::run(job, terminal, interrupts).await?;
+                    let report = purge::run(job, terminal).await?;
                     outcome::print(&report, terminal);
                     Ok(report.exit)
                 })
@@ -46,21 +45,21 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
             Task::PurgeDryRun(job) => purge::dry_run(job, terminal),
             Task::Probe(targets, visitor, limits) => {
                 start(move || async move {
-                    let report = visiting::probe(targets, visitor, limits, terminal, interrupts).await?;
+                    let report = visiting::probe(targets, visitor, limits, terminal).await?;
                     Ok(render::probe::print(&report, terminal))
                 })
                 .await
             }
             Task::Warm(targets, visitor, job) => {
                 start(move || async move {
-                    let report = visiting::warm(targets, visitor, job, terminal, interrupts).await?;
+                    let report = visiting::warm(targets, visitor, job, terminal).await?;
                     Ok(render::visits::print_warmed(&report, terminal))
                 })
                 .await
             }
             Task::WarmDryRun(targets, variants) => visiting::warm_dry_run(targets, &variants, terminal),
             Task::Emulator { args, plan, has_limits } => {
-                start(move || emulator::serve(args, plan, has_limits, terminal, interrupts)).await
+                start(move || emulator::serve(args, plan, has_limits, terminal)).await
             }
             Task::ShowConfig(settings) => Ok(config::show(&settings, terminal)),
             Task::ConfigPath(path) => config::path(path.as_deref(), terminal),
@@ -68,7 +67,7 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
             Task::Man(folder) => generate::man(folder.as_deref(), terminal),
             Task::Manage(job) => {
                 start(move || async move {
-                    let report = manage::run(job, terminal, interrupts).await?;
+                    let report = manage::run(job, terminal).await?;
                     Ok(render::manage::print(&report, terminal))
                 })
                 .await

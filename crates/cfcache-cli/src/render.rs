@@ -22,6 +22,7 @@ use cfcache_model::target::Kind;
 use cfcache_model::text::is_invisible;
 use cfcache_probe::{NoAnswer, Visit};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::args::{ColorChoice, Global, OutputArg, Usage};
@@ -73,6 +74,8 @@ pub(crate) struct Terminal {
     run: RefCell<Option<Progress>>,
     /// The number of probe results that were shown.
     rows: Cell<u64>,
+    /// Counts the signals to stop.
+    pub(crate) interrupts: watch::Sender<u8>,
 }
 
 impl Terminal {
@@ -109,6 +112,7 @@ impl Terminal {
             last_beat: Cell::new(Duration::ZERO),
             run: RefCell::new(None),
             rows: Cell::new(0),
+            interrupts: watch::Sender::default(),
         }
     }
 
@@ -384,6 +388,10 @@ impl Console for Terminal {
 
     fn confirm(&self, question: &str) -> Result<(), Failure> {
         confirm::confirm(self, question)
+    }
+
+    fn interrupts(&self) -> watch::Receiver<u8> {
+        self.interrupts.subscribe()
     }
 
     fn reads_standard_input(&self) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfcache_app::config::{EnvVars, LOG};
-use cfcache_app::console::Console as _;
+use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use cfcache_app::log::{LogFilter, LogFormat, Logger};
@@ -66,10 +66,11 @@ fn begin(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Exit,
         Command::Drain { timeout } => {
             let store = place.open_to_read(&runtime)?;
             runtime.block_on(async {
-                let interrupts = interrupts::listen();
+                interrupts::listen(&terminal.interrupts);
+                let console: &dyn Console = terminal;
                 tokio::select! {
                     exit = status::drain(&*store, timeout, terminal) => exit,
-                    () = interrupts.nth(1) => Ok(Exit::Interrupted),
+                    () = console.interrupted(1) => Ok(Exit::Interrupted),
                 }
             })
         }

@@ -8,6 +8,7 @@ use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::args::Usage;
 
@@ -18,6 +19,8 @@ pub(crate) struct Terminal {
     is_closed: Cell<bool>,
     /// Whether data could not be written to standard output.
     has_failed: Cell<bool>,
+    /// Counts the signals to stop.
+    pub(crate) interrupts: watch::Sender<u8>,
 }
 
 impl Terminal {
@@ -78,6 +81,10 @@ impl Console for Terminal {
 
     fn is_closed(&self) -> bool {
         self.is_closed.get()
+    }
+
+    fn interrupts(&self) -> watch::Receiver<u8> {
+        self.interrupts.subscribe()
     }
 
     fn confirm(&self, _question: &str) -> Result<(), Failure> {

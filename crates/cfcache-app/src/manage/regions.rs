@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
-use crate::interrupts::Interrupts;
 use crate::manage::{Change, ManageReport, ManageResult, SettingsContext};
 use crate::pages;
 
@@ -107,25 +106,23 @@ pub struct RegionImport {
 pub(super) async fn import(
     context: &SettingsContext<'_>,
     mappings: &[CloudRegion],
-    interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let send = async |batch: &[CloudRegion]| {
         context.call(&ApiRequest::set_cloud_regions(&context.zone, batch)).await
     };
-    in_batches(context, mappings, mapping, send, "mapped", interrupts).await
+    in_batches(context, mappings, mapping, send, "mapped").await
 }
 
 /// Deletes mappings in batches.
 pub(super) async fn delete_many(
     context: &SettingsContext<'_>,
     ips: &[IpAddr],
-    interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let mapping =
         |ip: &IpAddr, error| RegionImport { origin_ip: ip.to_string(), region: None, vendor: None, error };
     let send =
         async |batch: &[IpAddr]| context.call(&ApiRequest::delete_cloud_regions(&context.zone, batch)).await;
-    in_batches(context, ips, mapping, send, "deleted", interrupts).await
+    in_batches(context, ips, mapping, send, "deleted").await
 }
 
 /// Sends items in batches. An item succeeded only if the API says so. If a whole batch fails, all its items fail, and
@@ -136,7 +133,6 @@ async fn in_batches<T>(
     mapping: impl Fn(&T, Option<String>) -> RegionImport,
     send: impl AsyncFn(&[T]) -> Result<Answer<CloudRegionBatch>, Error>,
     done: &'static str,
-    interrupts: &Interrupts,
 ) -> Result<ManageReport, Failure> {
     let mut imported = Imported::default();
     let mut exit = Exit::Accepted;
@@ -155,7 +151,7 @@ async fn in_batches<T>(
         }
         let answered = tokio::select! {
             answered = send(batch) => answered,
-            () = interrupts.nth(1) => {
+            () = context.console.interrupted(1) => {
                 exit = Exit::Interrupted;
                 fail(&mut imported, "interrupted; it may have taken effect");
                 continue;

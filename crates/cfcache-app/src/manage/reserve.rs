@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::manage::{ManageReport, ManageResult, SettingsContext, interrupted, is_unset};
 use crate::wording;
 
@@ -32,22 +31,18 @@ fn report(answer: Answer<CacheReserveClear>) -> ManageReport {
 }
 
 /// Starts a clear, and waits for its end if requested.
-pub(super) async fn clear(
-    context: &SettingsContext<'_>,
-    wait: bool,
-    interrupts: &Interrupts,
-) -> Result<ManageReport, Failure> {
+pub(super) async fn clear(context: &SettingsContext<'_>, wait: bool) -> Result<ManageReport, Failure> {
     let request = ApiRequest::clear_cache_reserve(&context.zone);
     let begun = tokio::select! {
         begun = context.call(&request) => begun.map_err(|error| Failure::from_error(&error, "cannot clear Cache Reserve"))?,
-        () = interrupts.nth(1) => return Err(interrupted(true)),
+        () = context.console.interrupted(1) => return Err(interrupted(true)),
     };
     if !wait || begun.result.is_completed() {
         return Ok(report(begun));
     }
     tokio::select! {
         ended = follow(context) => ended,
-        () = interrupts.nth(1) => Err(Failure::new(Exit::Interrupted, "interrupted; the clear continues")
+        () = context.console.interrupted(1) => Err(Failure::new(Exit::Interrupted, "interrupted; the clear continues")
             .with_hint("`cfcache reserve status` shows its state")),
     }
 }

@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::interrupts::Interrupts;
 use crate::journal::Writer;
 use crate::purge::auto_plan;
 use crate::purge::input::InputReader;
@@ -24,7 +23,6 @@ const TICK: Duration = Duration::from_millis(125);
 pub(super) async fn run(
     session: &Session,
     console: &dyn Console,
-    interrupts: &Interrupts,
     paced: &Notify,
     zone: Option<&ZoneId>,
 ) -> Infallible {
@@ -36,7 +34,7 @@ pub(super) async fn run(
         }
     };
     let give_up = async {
-        interrupts.nth(2).await;
+        console.interrupted(2).await;
         // The run then ends by itself, and knows which requests it did not wait for.
         session.give_up();
     };

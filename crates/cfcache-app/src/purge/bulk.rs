@@ -17,7 +17,6 @@ use crate::config::needs_zone;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{Destination, ListJob, Visits};
 use crate::journal::{Header, Journal, Writer};
 use crate::observe::{FailedTo, RunObserver};
@@ -32,11 +31,7 @@ use crate::session::{Session, api_name};
 use crate::source::{self, Sources};
 
 /// Purges or invalidates a list, and reports.
-pub(super) async fn run(
-    job: ListJob,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<Report, Failure> {
+pub(super) async fn run(job: ListJob, console: &dyn Console) -> Result<Report, Failure> {
     let ListJob { action, visits, destination, targets, connection, failed_to, journal, batch_size } = job;
     if journal.is_some() && matches!(destination, Destination::Hosts(_)) {
         return Err(needs_zone("--journal"));
@@ -63,11 +58,11 @@ pub(super) async fn run(
     // For an input that can be read only once, the beginning is read before the API is called: an empty input is an
     // error and needs no request.
     let mut input = InputReader::begin(sources, journal.as_mut().map(Journal::replay));
-    if !input.has_first(interrupts).await? {
+    if !input.has_first(console).await? {
         return input.nothing(kind, failed_to.as_deref(), is_null_separated, console);
     }
     let session = Session::open(&connection).await?;
-    let found = FoundScopes::find(&session, &destination, console, interrupts).await?;
+    let found = FoundScopes::find(&session, &destination, console).await?;
     let plan = session.set_plan(found.plan());
     let learns_plan = session.learns_plan(plan);
     let caps = caps(plan, kind, batch_size, console);
@@ -80,8 +75,8 @@ pub(super) async fn run(
         .with_hint("`cfcache zones list` shows their ids; name one with `--zone`"));
     }
     // Last of all checks before the purge, so that all other errors have been found.
-    wait_for_origin(visits.as_ref(), console, interrupts).await?;
-    let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
+    wait_for_origin(visits.as_ref(), console).await?;
+    let before = ask_before(visits.as_ref(), to_ask, console).await?;
     let journal = match (journal, scopes.first_mut()) {
         (Some(journal), Some(scope)) => {
             let environment = scope.environment.as_ref();
@@ -92,17 +87,7 @@ pub(super) async fn run(
         _ => None,
     };
     let (report, routes) = (found.report(action, kind), found.routes());
-    let bulk = Bulk {
-        session: &session,
-        kind,
-        scopes,
-        routes,
-        report,
-        learns_plan,
-        accepted: None,
-        console,
-        interrupts,
-    };
+    let bulk = Bulk { session: &session, kind, scopes, routes, report, learns_plan, accepted: None, console };
     let report = bulk.run(input, (failed_to, is_null_separated), journal, visits, before).await?;
     session.close().await;
     Ok(report)
@@ -141,7 +126,6 @@ pub(super) struct Bulk<'a> {
     /// Collects the accepted URLs.
     pub(super) accepted: Option<Rc<RefCell<AcceptedUrls>>>,
     pub(super) console: &'a dyn Console,
-    pub(super) interrupts: &'a Interrupts,
 }
 
 impl<'a> Bulk<'a> {
@@ -161,7 +145,7 @@ impl<'a> Bulk<'a> {
         let action = after_purge.as_ref().map_or(Action::Purge, |after_purge| after_purge.action);
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
-        let (console, interrupts) = (self.console, self.interrupts);
+        let console = self.console;
         let (mut report, mut exit, journal) = self.send(input, failed_to, journal).await;
         let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
         let is_accepted = accepted.as_ref().is_some_and(|accepted| accepted.last().is_some());
@@ -171,7 +155,7 @@ impl<'a> Bulk<'a> {
             && exit != Exit::Interrupted
         {
             after_purge.journal = journal;
-            let seen = after_purge.run(visits, accepted, &mut report, interrupts).await;
+            let seen = after_purge.run(visits, accepted, &mut report).await;
             // An unproven URL matters only if everything was accepted; otherwise the exit code is that of a worse
             // problem.
             if exit == Exit::Accepted || seen == Exit::Interrupted {
@@ -203,8 +187,7 @@ impl<'a> Bulk<'a> {
         failed_to: Option<FailedTo>,
         journal: Option<Writer>,
     ) -> (Report, Exit, Option<Writer>) {
-        let Self { session, kind, mut scopes, routes, report, learns_plan, accepted, console, interrupts } =
-            self;
+        let Self { session, kind, mut scopes, routes, report, learns_plan, accepted, console } = self;
         let has_journal = journal.is_some();
         let total = input.total();
         for scope in &mut scopes {
@@ -233,18 +216,18 @@ impl<'a> Bulk<'a> {
         observer.notice();
         // The limits apply per account, and most accounts have one plan: the first zone is used.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| learns_plan);
-        let interrupt = interrupts.nth(1);
+        let interrupt = console.interrupted(1);
         let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
         let summaries = tokio::select! {
             summaries = work => summaries,
-            never = background::run(session, console, interrupts, &paced, zone.as_ref()) => match never {},
+            never = background::run(session, console, &paced, zone.as_ref()) => match never {},
         };
         // Entries that a stopped run did not read are part of the job, if reading them ends. With a journal, it records
         // what is left.
         if total.is_some() && !has_journal {
             tokio::select! {
                 () = input.rest(&mut observer) => {}
-                () = interrupts.nth(2) => {}
+                () = console.interrupted(2) => {}
             }
         }
         let journal = observer.close_journal().await;

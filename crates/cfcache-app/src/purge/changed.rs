@@ -27,7 +27,6 @@ use cfcache_site::state::StateHeader;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, FirstRun, IdOrName, Scope};
 pub(super) use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::{Work, select, state_failure};
@@ -40,11 +39,7 @@ use crate::visit_report::VerifyReport;
 use crate::wording;
 
 /// Purges or invalidates the changes of a deployment, and reports the result.
-pub(super) async fn run(
-    mut job: ChangedJob,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<Report, Failure> {
+pub(super) async fn run(mut job: ChangedJob, console: &dyn Console) -> Result<Report, Failure> {
     // Until the first `await`, Ctrl-C has its default effect. That is safe at any time, because a state is replaced
     // atomically.
     let mut state = StateFile::lock(&job.state).map_err(|error| state_failure(&error))?;
@@ -75,9 +70,7 @@ pub(super) async fn run(
     let connection = core::mem::replace(&mut job.connection, Err(Failure::usage("")));
     let sent = if has_work {
         match connection {
-            Ok(connection) => {
-                send::send(&mut job, &connection, &work, &mut report, console, interrupts).await
-            }
+            Ok(connection) => send::send(&mut job, &connection, &work, &mut report, console).await,
             Err(failure) => Err(failure),
         }
     } else {

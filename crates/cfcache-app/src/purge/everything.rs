@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
-use crate::interrupts::Interrupts;
 use crate::job::{EverythingJob, IdOrName};
 use crate::observe::{WAITING, millis, show_event};
 use crate::purge::scopes::ResolvedScope;
@@ -28,11 +27,7 @@ use crate::session::Session;
 use crate::wording;
 
 /// Asks for confirmation, purges or invalidates everything, and reports.
-pub(super) async fn run(
-    job: EverythingJob,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<Report, Failure> {
+pub(super) async fn run(job: EverythingJob, console: &dyn Console) -> Result<Report, Failure> {
     let EverythingJob { action, visits, scope, connection, yes, .. } = job;
     // Until the first `await`, Ctrl-C has its default effect and ends the question at once.
     let verb = wording::capitalized(action.verb());
@@ -49,7 +44,7 @@ pub(super) async fn run(
         Some(_) => {}
     }
     let session = Session::open(&connection).await?;
-    let place = ResolvedScope::find(&session, &scope, console, interrupts).await?;
+    let place = ResolvedScope::find(&session, &scope, console).await?;
     if let Some(environment @ IdOrName::Id(id)) = scope.environment.as_ref().filter(|_| !yes)
         && may_be_production(&session.client, &place.zone, environment, console).await
     {
@@ -60,10 +55,10 @@ pub(super) async fn run(
     let body = PurgeBody::Everything;
     let report = place.report(action.verb(), body.field());
     let request = place.request(action, &body);
-    wait_for_origin(visits.as_ref(), console, interrupts).await?;
-    let before = ask_before(visits.as_ref(), Vec::new(), console, interrupts).await?;
+    wait_for_origin(visits.as_ref(), console).await?;
+    let before = ask_before(visits.as_ref(), Vec::new(), console).await?;
     let accepted = collector(visits.as_ref(), action);
-    let (mut report, mut exit) = send(&session, &request, report, console, interrupts).await;
+    let (mut report, mut exit) = send(&session, &request, report, console).await;
     if let (Some(visits), Some(mut accepted), Exit::Accepted) = (visits, accepted, exit) {
         accepted.accept(0, &[]);
         let caps = BatchLimits::from_plan(Plan::Free.purge_limits(), Kind::Files);
@@ -79,7 +74,7 @@ pub(super) async fn run(
             files: None,
             journal: None,
         };
-        exit = after_purge.run(visits, accepted, &mut report, interrupts).await;
+        exit = after_purge.run(visits, accepted, &mut report).await;
     }
     session.close().await;
     Ok(report.with_exit(exit))
@@ -91,7 +86,6 @@ pub(super) async fn send(
     request: &PurgeCache<'_>,
     mut report: Report,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> (Report, Exit) {
     let started = Instant::now();
     let (mut summary, mut warnings, in_flight) = (Summary::default(), 0, Cell::new(false));
@@ -107,8 +101,8 @@ pub(super) async fn send(
     };
     let result = {
         let mut call = pin!(session.client.call(request, &mut observer));
-        let mut first = pin!(interrupts.nth(1));
-        let mut second = pin!(interrupts.nth(2));
+        let mut first = pin!(console.interrupted(1));
+        let mut second = pin!(console.interrupted(2));
         let mut interrupted = false;
         poll_fn(|context| {
             if let Poll::Ready(result) = call.as_mut().poll(context) {

@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::journal::JournalReplay;
 use crate::observe::{FailedTo, RunObserver};
 use crate::purge::{empty, interrupted};
@@ -100,10 +99,10 @@ impl<'a> InputReader<'a> {
     /// # Errors
     ///
     /// If it is interrupted.
-    pub(super) async fn has_first(&mut self, interrupts: &Interrupts) -> Result<bool, Failure> {
+    pub(super) async fn has_first(&mut self, console: &dyn Console) -> Result<bool, Failure> {
         tokio::select! {
             has_first = self.find_first() => Ok(has_first),
-            () = interrupts.nth(1) => Err(interrupted()),
+            () = console.interrupted(1) => Err(interrupted()),
         }
     }
 

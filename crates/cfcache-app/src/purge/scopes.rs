@@ -11,7 +11,6 @@ use cfcache_model::target::Kind;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{Destination, Scope};
 use crate::observe::show_events;
 use crate::purge::interrupted;
@@ -38,11 +37,10 @@ impl ResolvedScope {
         session: &Session,
         scope: &Scope,
         console: &dyn Console,
-        interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
         tokio::select! {
             place = Self::look_up(session, scope, console) => place,
-            () = interrupts.nth(1) => Err(interrupted()),
+            () = console.interrupted(1) => Err(interrupted()),
         }
     }
 
@@ -91,15 +89,12 @@ impl FoundScopes {
         session: &Session,
         destination: &Destination,
         console: &dyn Console,
-        interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
         match destination {
-            Destination::Zone(scope) => {
-                ResolvedScope::find(session, scope, console, interrupts).await.map(Self::Zone)
-            }
+            Destination::Zone(scope) => ResolvedScope::find(session, scope, console).await.map(Self::Zone),
             Destination::Hosts(zones) if zones.is_empty() => tokio::select! {
                 listed = list_zones(session, console) => listed.map(|(routes, plan)| Self::Hosts(routes, plan)),
-                () = interrupts.nth(1) => Err(interrupted()),
+                () = console.interrupted(1) => Err(interrupted()),
             },
             Destination::Hosts(zones) => Ok(Self::Hosts(Routes::new(zones.clone()), None)),
         }

@@ -18,7 +18,6 @@ use cfcache_probe::{
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{GateJob, Targets, VerifyJob, Visits, WarmJob};
 use crate::journal::Writer;
 use crate::observe::show_events;
@@ -49,11 +48,7 @@ const SMALL_SAMPLE: usize = 10_000;
 /// # Errors
 ///
 /// [`Failure`] with exit code 7 if it does not hold in time; nothing is purged then.
-pub(super) async fn wait_for_origin(
-    visits: Option<&Visits>,
-    console: &dyn Console,
-    interrupts: &Interrupts,
-) -> Result<(), Failure> {
+pub(super) async fn wait_for_origin(visits: Option<&Visits>, console: &dyn Console) -> Result<(), Failure> {
     let Some(Visits { visitor, gate: Some(job), .. }) = visits else { return Ok(()) };
     let GateJob { expectation, settings, busts, is_here } = job;
     let visitor = visitor.clone();
@@ -74,7 +69,8 @@ pub(super) async fn wait_for_origin(
         );
     };
     let unique = busts.then(seed);
-    let passage = wait_at_gate(&visitor, expectation, *settings, unique, &mut watch, interrupts.nth(1)).await;
+    let passage =
+        wait_at_gate(&visitor, expectation, *settings, unique, &mut watch, console.interrupted(1)).await;
     match passage {
         Passage::Open { asked } => {
             let elapsed = wording::duration(began.elapsed());
@@ -190,12 +186,10 @@ pub(super) async fn ask_before(
     visits: Option<&Visits>,
     urls: Vec<Target>,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<Option<Before>, Failure> {
     let Some((visits, job)) = visits.zip(transition(visits)) else { return Ok(None) };
     // A future of its own, so that a run without it needs no stack for it.
-    let request: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(request_before(visits, job, urls, console, interrupts));
+    let request: Pin<Box<dyn Future<Output = _>>> = Box::pin(request_before(visits, job, urls, console));
     request.await.map(Some)
 }
 
@@ -204,7 +198,6 @@ async fn request_before(
     job: &VerifyJob,
     mut urls: Vec<Target>,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<Before, Failure> {
     urls.extend(job.urls.iter());
     let entries: Vec<(String, VisitRequest)> = urls
@@ -225,7 +218,7 @@ async fn request_before(
     let list: Vec<VisitRequest> = entries.iter().map(|(_, visited)| visited.clone()).collect();
     let pieces = pieces(list.into_iter());
     let is_whole = tokio::select! {
-        is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, interrupts.nth(1)) => is_whole,
+        is_whole = cfcache_probe::probe(&visitor, job.limits, pieces, &mut emit, console.interrupted(1)) => is_whole,
         () = draw(&meter, console) => false,
     };
     if is_whole { Ok(before) } else { Err(interrupted()) }
@@ -266,7 +259,6 @@ impl AfterPurge<'_> {
         mut visits: Visits,
         mut accepted: AcceptedUrls,
         report: &mut Report,
-        interrupts: &Interrupts,
     ) -> Exit {
         let mut exit = Exit::Accepted;
         // If nothing was accepted, there is nothing to verify.
@@ -276,7 +268,7 @@ impl AfterPurge<'_> {
         let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
         let urls = Urls { given, given_at: last, accepted, run: self };
         if let Some(job) = &visits.verify {
-            let verified = report.verify.insert(self.verify(job, &urls, &visitor, interrupts).await);
+            let verified = report.verify.insert(self.verify(job, &urls, &visitor).await);
             if !verified.is_whole {
                 return Exit::Interrupted;
             }
@@ -289,7 +281,7 @@ impl AfterPurge<'_> {
             };
             let skips = report.verify.as_ref().map_or(&[][..], |verified| &verified.warming_skips);
             let is_wanted = |number: usize| !skips.get(number).copied().unwrap_or(false) && is_there(number);
-            let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor, interrupts).await;
+            let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor).await;
             // A warming failure is reported too, but an unproven URL is worse.
             exit = exit.or(warmed.exit());
             report.warm = Some(warmed);
@@ -370,13 +362,7 @@ impl AfterPurge<'_> {
     }
 
     /// Requests the URLs until each has a verdict, and purges again those whose old copy is still served.
-    async fn verify(
-        &self,
-        job: &VerifyJob,
-        urls: &Urls<'_>,
-        visitor: &Arc<Visitor>,
-        interrupts: &Interrupts,
-    ) -> VerifyReport {
+    async fn verify(&self, job: &VerifyJob, urls: &Urls<'_>, visitor: &Arc<Visitor>) -> VerifyReport {
         let Self { before, files, journal, .. } = self;
         let (chosen, skipped) = self.to_verify(job, urls);
         let count = chosen.as_ref().map_or(urls.len(), Vec::len);
@@ -473,7 +459,7 @@ impl AfterPurge<'_> {
         };
         let mut purge = |nths: Vec<usize>| self.repurge(nths.into_iter().filter_map(get).collect());
         report.is_whole = {
-            let stop = interrupts.nth(1);
+            let stop = self.console.interrupted(1);
             let verifying = cfcache_probe::verify(
                 visitor,
                 &mut verification,
@@ -512,7 +498,6 @@ impl AfterPurge<'_> {
         urls: &Urls<'_>,
         is_wanted: &dyn Fn(usize) -> bool,
         visitor: &Arc<Visitor>,
-        interrupts: &Interrupts,
     ) -> (WarmReport, bool) {
         let wanted = || (0..urls.len()).filter(|number| is_wanted(*number));
         let requests = (wanted().count() * job.variants.len()) as u64;
@@ -527,7 +512,7 @@ impl AfterPurge<'_> {
             report.count(target, variant, warmed);
         };
         let targets = wanted().filter_map(|number| VisitRequest::from_target(&urls.get(number)?.target));
-        let stop = interrupts.nth(1);
+        let stop = self.console.interrupted(1);
         let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
         let warming =
             cfcache_probe::warm(visitor, limits, certify, variants, pieces(targets), &mut emit, stop);

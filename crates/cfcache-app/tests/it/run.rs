@@ -8,7 +8,6 @@ use cfcache_app::connection::{Api, Connection};
 use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
-use cfcache_app::interrupts::Interrupts;
 use cfcache_app::job::{Destination, EverythingJob, IdOrName, Job, ListJob, Scope, Targets};
 use cfcache_app::purge;
 use cfcache_app::report::{BatchEvent, Report};
@@ -22,6 +21,8 @@ use tokio::sync::watch;
 struct RecordingConsole {
     lines: RefCell<Vec<String>>,
     confirms: bool,
+    /// Counts the requests to stop.
+    interrupts: watch::Sender<u8>,
 }
 
 impl RecordingConsole {
@@ -55,6 +56,10 @@ impl Console for RecordingConsole {
     fn confirm(&self, question: &str) -> Result<(), Failure> {
         self.add(question);
         if self.confirms { Ok(()) } else { Err(Failure::usage("not confirmed")) }
+    }
+
+    fn interrupts(&self) -> watch::Receiver<u8> {
+        self.interrupts.subscribe()
     }
 
     fn run_started(&self, kind: Kind, total: Option<u64>, _estimate: Box<dyn Fn(u64) -> Duration>) {
@@ -127,8 +132,8 @@ fn everything() -> Job {
 fn run(job: Job, console: &RecordingConsole, interrupts: u8) -> Result<Report, Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    let (_sender, count) = watch::channel(interrupts);
-    runtime.block_on(purge::run(job, console, &Interrupts::new(count)))
+    console.interrupts.send_replace(interrupts);
+    runtime.block_on(purge::run(job, console))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use cfcache_app::console::Console;
 use cfcache_app::{domain, whole};
 use cfcache_client::Credentials;
 use cfcache_emulator::{
@@ -12,7 +13,6 @@ use cfcache_model::target::Host;
 use cfcache_model::{Plan, ZoneId};
 
 use crate::args::EmulatorArgs;
-use crate::command::Interrupts;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Terminal;
@@ -24,7 +24,6 @@ pub(crate) async fn serve(
     plan: Plan,
     limits: bool,
     terminal: &Terminal,
-    interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     if !args.listen.ip().is_loopback() {
         let risk = match args.token {
@@ -88,7 +87,8 @@ pub(crate) async fn serve(
         return Ok(Exit::Failed);
     }
     terminal.note(&about);
-    interrupts.nth(1).await;
+    let console: &dyn Console = terminal;
+    console.interrupted(1).await;
     running.stop().await;
     Ok(Exit::Accepted)
 }

@@ -1,18 +1,12 @@
 //! Signals: Ctrl-C and requests to terminate.
 
-pub(crate) use cfcache_app::interrupts::Interrupts;
 use tokio::sync::watch;
 
-/// Starts to listen for SIGINT, SIGTERM and SIGHUP at the first `await` of the caller, except for signals that were
-/// ignored at the start. Before that, signals end the process at once.
-pub(super) fn listen() -> Interrupts {
-    let (sender, count) = watch::channel(0_u8);
-    tokio::spawn(async move {
-        each_signal(|| sender.send_modify(|count| *count = count.saturating_add(1))).await;
-        // Without a listener no signal is ever counted, and the caller must not see that this ended.
-        core::future::pending::<()>().await;
-    });
-    Interrupts::new(count)
+/// Starts to count SIGINT, SIGTERM and SIGHUP at the first `await` of the caller, except for signals that were ignored
+/// at the start. Before that, signals end the process at once.
+pub(super) fn listen(counter: &watch::Sender<u8>) {
+    let counter = counter.clone();
+    tokio::spawn(each_signal(move || counter.send_modify(|count| *count = count.saturating_add(1))));
 }
 
 /// Calls `count` for each signal, including those that arrive while another one is handled: they wait in their listener.

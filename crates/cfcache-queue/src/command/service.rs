@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cfcache_app::config::EnvVars;
-use cfcache_app::console::Console as _;
+use cfcache_app::console::Console;
 use cfcache_app::exit::Exit;
 use cfcache_app::failure::Failure;
-use cfcache_app::interrupts::Interrupts;
 use cfcache_app::secret::shown;
 use cfcache_queue::admin::Admin;
 use cfcache_queue::config::ConfigFile;
@@ -75,13 +74,14 @@ pub(super) fn run(
         None => IDLE_TIMEOUT,
     };
     runtime.block_on(async {
-        let interrupts = interrupts::listen();
+        interrupts::listen(&terminal.interrupts);
+        let console: &dyn Console = terminal;
         let store = tokio::select! {
             store = place.wait(concurrency + EXTRA_CONNECTIONS, idle_timeout) => store?,
-            () = interrupts.nth(1) => return Ok(Exit::Accepted),
+            () = console.interrupted(1) => return Ok(Exit::Accepted),
         };
         let (file, place) = ((file, path), (place, store));
-        serve(parts, file, place, &interrupts, environment, terminal).await
+        serve(parts, file, place, environment, terminal).await
     })
 }
 
@@ -89,7 +89,6 @@ async fn serve(
     parts: ServiceParts,
     (file, path): (ConfigFile, Option<&Path>),
     (place, store): (&QueuePlace, Arc<dyn Store>),
-    interrupts: &Interrupts,
     environment: &EnvVars,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
@@ -143,7 +142,8 @@ async fn serve(
         info!(concurrency = args.concurrency, "the worker has started");
     }
 
-    interrupts.nth(1).await;
+    let console: &dyn Console = terminal;
+    console.interrupted(1).await;
     health.stop();
     info!("stopping: requests in flight are finished first; a second signal stops at once");
     let ending = async {
@@ -163,7 +163,7 @@ async fn serve(
             info!("stopped");
             Ok(Exit::Accepted)
         }
-        () = interrupts.nth(2) => {
+        () = console.interrupted(2) => {
             info!("stopped at once: requests in flight will be sent again");
             Ok(Exit::Interrupted)
         }

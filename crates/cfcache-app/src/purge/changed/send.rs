@@ -14,7 +14,6 @@ use crate::connection::Connection;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::interrupts::Interrupts;
 use crate::job::{ChangedJob, Destination, Visits};
 use crate::observe::{FailedTo, millis};
 use crate::purge::bulk::Bulk;
@@ -36,7 +35,6 @@ pub(super) async fn send(
     work: &Work,
     report: &mut Report,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<(Exit, Exit), Failure> {
     if work.is_everything
         && let Destination::Zone(scope) = &job.destination
@@ -53,7 +51,7 @@ pub(super) async fn send(
     let started = Instant::now();
     let session = Session::open(connection).await?;
     let visits = job.visits.take();
-    let result = send_with(&session, job, work, visits, report, console, interrupts).await;
+    let result = send_with(&session, job, work, visits, report, console).await;
     session.close().await;
     report.elapsed_ms = millis(started.elapsed());
     result
@@ -66,25 +64,24 @@ async fn send_with(
     visits: Option<Visits>,
     report: &mut Report,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<(Exit, Exit), Failure> {
-    let found = FoundScopes::find(session, &job.destination, console, interrupts).await?;
+    let found = FoundScopes::find(session, &job.destination, console).await?;
     if let FoundScopes::Zone(place) = &found {
         report.zone = Some(place.zone.to_string());
         report.environment = place.environment.as_ref().map(ToString::to_string);
     }
-    wait_for_origin(visits.as_ref(), console, interrupts).await?;
+    wait_for_origin(visits.as_ref(), console).await?;
     let to_ask = visits::sample(visits.as_ref(), work.urls());
-    let before = ask_before(visits.as_ref(), to_ask, console, interrupts).await?;
+    let before = ask_before(visits.as_ref(), to_ask, console).await?;
     let accepted = collector(visits.as_ref(), job.action).map(|accepted| Rc::new(RefCell::new(accepted)));
     let exit = if work.is_everything {
-        let exit = send_everything(session, job, &found, report, console, interrupts).await?;
+        let exit = send_everything(session, job, &found, report, console).await?;
         if let Some(accepted) = accepted.as_ref().filter(|_| exit == Exit::Accepted) {
             accepted.borrow_mut().accept(0, &[]);
         }
         exit
     } else {
-        send_groups(session, job, &found, work, accepted.as_ref(), report, console, interrupts).await?
+        send_groups(session, job, &found, work, accepted.as_ref(), report, console).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
     let Some((visits, mut accepted)) = visits.zip(accepted) else {
@@ -111,11 +108,10 @@ async fn send_with(
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
     accepted.begin_part(job.action);
     accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
-    Ok((exit, after_purge.run(visits, accepted, report, interrupts).await))
+    Ok((exit, after_purge.run(visits, accepted, report).await))
 }
 
 /// Sends the entries of each kind.
-#[expect(clippy::too_many_arguments, reason = "all of them are parts of one run")]
 async fn send_groups(
     session: &Session,
     job: &ChangedJob,
@@ -124,7 +120,6 @@ async fn send_groups(
     accepted: Option<&Rc<RefCell<AcceptedUrls>>>,
     report: &mut Report,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let failed_to = job.failed_to.as_deref().map(|path| FailedTo::create(path, false)).transpose()?;
     let mut exit = Exit::Accepted;
@@ -156,7 +151,6 @@ async fn send_groups(
             learns_plan,
             accepted: accepted.cloned(),
             console,
-            interrupts,
         };
         let (part, part_exit, _) =
             bulk.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
@@ -175,7 +169,6 @@ async fn send_everything(
     found: &FoundScopes,
     report: &mut Report,
     console: &dyn Console,
-    interrupts: &Interrupts,
 ) -> Result<Exit, Failure> {
     let FoundScopes::Zone(place) = found else {
         return Err(Failure::usage("`--fallback everything` needs a zone, but none is given")
@@ -184,7 +177,7 @@ async fn send_everything(
     let body = PurgeBody::Everything;
     let request = place.request(job.action, &body);
     let part = place.report(job.action.verb(), body.field());
-    let (part, exit) = everything::send(session, &request, part, console, interrupts).await;
+    let (part, exit) = everything::send(session, &request, part, console).await;
     report.merge(part);
     Ok(exit)
 }
