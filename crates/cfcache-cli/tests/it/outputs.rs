@@ -1,11 +1,9 @@
 //! Output, byte for byte.
 
-use std::process::Stdio;
-
 use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
-use crate::support::{Api, Dir, TOKEN, ZONE, adds_up, bare, cfcache, tidy, urls};
+use crate::support::{Api, Dir, ZONE, adds_up, bare, cfcache, tidy, urls};
 
 #[test]
 fn json_is_one_object_with_ordered_keys() {
@@ -243,7 +241,7 @@ fn a_closed_pipe_is_not_an_error() {
 #[test]
 fn a_full_disk_is_a_failure() {
     let api = Api::quick();
-    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let full = || std::process::Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
     for line in ["purge tags a --json", "purge tags a", "zones list", "environments list --json"] {
         let ran = cfcache(&api).args(line).stdout(full()).run();
         ran.exits(1).tells("cannot write to standard output");
@@ -265,7 +263,7 @@ fn a_closed_standard_output_is_a_failure() {
         let closing = format!("exec \"$0\" {line} >&-");
         let ran = std::process::Command::new("sh")
             .args(["-c", &closing, env!("CARGO_BIN_EXE_cfcache")])
-            .env("CLOUDFLARE_API_TOKEN", TOKEN)
+            .env("CLOUDFLARE_API_TOKEN", crate::support::TOKEN)
             .env("CLOUDFLARE_ZONE_ID", ZONE)
             .env("CLOUDFLARE_BASE_URL", api.base())
             .output()

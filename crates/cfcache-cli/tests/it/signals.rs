@@ -7,7 +7,7 @@ use core::time::Duration;
 use cfcache_emulator::Config;
 use cfcache_model::Plan;
 
-use crate::support::{Api, Dir, cfcache, signal, urls, wait_until};
+use crate::support::{Api, Dir, cfcache, urls, wait_until};
 
 #[test]
 fn the_first_ctrl_c_waits_for_requests_in_flight() {
@@ -234,7 +234,7 @@ fn signals_that_are_ignored_at_start_stay_ignored() {
     wait_until(|| api.log().counts().connections >= 1);
     std::thread::sleep(Duration::from_millis(200));
     for name in ["INT", "HUP", "INT"] {
-        signal(&child, name);
+        crate::support::signal(&child, name);
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -175,6 +175,7 @@ impl Cmd {
         self
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self
@@ -207,6 +208,7 @@ impl Cmd {
     }
 
     /// Starts it with the configured input and output.
+    #[cfg(target_os = "linux")]
     pub(crate) fn start_as_it_is(mut self) -> Started {
         Started { child: self.command.spawn().unwrap(), stdin: None, lines: Vec::new() }
     }
@@ -410,6 +412,7 @@ impl Started {
     }
 
     /// Waits for its end, if its standard error is redirected.
+    #[cfg(target_os = "linux")]
     pub(crate) fn finish_quietly(mut self) -> Ran {
         let mut out = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
