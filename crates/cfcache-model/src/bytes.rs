@@ -21,8 +21,6 @@ pub(crate) const DOT: u8 = 1 << 5;
 pub(crate) const AMPERSAND: u8 = 1 << 6;
 /// A `/` with a `.` after it, which [`sorts`] does not look for: there may be a segment `.` or `..`.
 pub(crate) const SLASH_DOT: u8 = 1 << 7;
-/// The classes of LF.
-pub(crate) const LINE_FEED: u8 = UNPRINTABLE | ESCAPED;
 
 static SORTS: [u8; 256] = {
     let mut sorts = [0; 256];
@@ -96,29 +94,59 @@ pub(crate) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
 /// - The host consists of letters, digits, `-`, `_` and dots, each dot after a name, without a user or a port.
 /// - `false` is not a verdict: a short or unusual URL must be checked byte by byte.
 pub(crate) fn is_plain_url(rest: &[u8]) -> bool {
-    are_plain(rest, not_plain) && has_plain_host(rest)
+    are_plain(rest) && plain_host(rest).is_some()
 }
 
-/// Returns whether lines that end with LF have no unusual characters: all bytes except LF are [plain](not_plain), and no
-/// dot follows a slash. `false` is not a verdict.
-pub(crate) fn are_plain_lines(lines: &[u8]) -> bool {
-    are_plain(lines, |bytes| not_plain(bytes) & !bytes.simd_eq(u8x16::splat(b'\n')))
+/// Returns whether a text consists of plain lines with LF at their ends: all bytes except LF are [plain](not_plain), and
+/// no dot follows a slash. Calls `on_end` with the position of each LF, until it finds something else.
+pub(crate) fn find_plain_lines(text: &[u8], mut on_end: impl FnMut(usize)) -> bool {
+    if text.last().is_some_and(|last| *last != b'\n') {
+        return false;
+    }
+    // The end of the text, and other bytes that are plain.
+    let mut last = [b'-'; 65];
+    let rest = &text[text.len().saturating_sub(1) / 64 * 64..];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut found = u8x16::ZERO;
+    let mut start = 0;
+    while start < text.len() {
+        // 64 bytes, and the one behind them.
+        let block: &[u8; 65] = text[start..].first_chunk().unwrap_or(&last);
+        let pairs = block.as_chunks().0.iter().zip(block[1..].as_chunks().0);
+        let mut ends = 0_u64;
+        for (index, (ones, others)) in pairs.enumerate() {
+            let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
+            let is_end = ones.simd_eq(u8x16::splat(b'\n'));
+            found |= (not_plain(ones) & !is_end) | is_slash_dot(ones, others);
+            ends |= u64::from(is_end.to_bitmask()) << (16 * index);
+        }
+        if ends != 0 && found.to_bitmask() != 0 {
+            return false;
+        }
+        while ends != 0 {
+            on_end(start + ends.trailing_zeros() as usize);
+            ends &= ends - 1;
+        }
+        start += block.len() - 1;
+    }
+    // An LF is last, and everything before it was looked at.
+    true
 }
 
 /// Returns whether no byte of a text is unusual, and no dot follows a slash. Checks sixteen bytes at a time, so `false` is
 /// not a verdict on a text of at most sixteen.
 #[inline]
-fn are_plain(text: &[u8], unusual: impl Fn(u8x16) -> u8x16) -> bool {
+fn are_plain(text: &[u8]) -> bool {
     let Some((_, behind)) = text.split_first() else { return false };
     let before = &text[..behind.len()];
     let (Some(last), Some(behind_last)) = (before.last_chunk(), behind.last_chunk()) else { return false };
     let unusual_pairs = |ones: &[u8; 16], others: &[u8; 16]| {
         let (ones, others) = (u8x16::new(*ones), u8x16::new(*others));
-        unusual(ones) | (ones.simd_eq(u8x16::splat(b'/')) & others.simd_eq(u8x16::splat(b'.')))
+        not_plain(ones) | is_slash_dot(ones, others)
     };
     let pairs = before.as_chunks().0.iter().zip(behind.as_chunks().0);
     // Some bytes are read twice, which is faster than reading them one by one.
-    let last = unusual_pairs(last, behind_last) | unusual(u8x16::new(*behind_last));
+    let last = unusual_pairs(last, behind_last) | not_plain(u8x16::new(*behind_last));
     let found = pairs.fold(last, |found, (ones, others)| found | unusual_pairs(ones, others));
     found.to_bitmask() == 0
 }
@@ -131,6 +159,12 @@ fn not_plain(bytes: u8x16) -> u8x16 {
     (is_beyond & !is(b'%')) | is(b'@') | is(b'\\')
 }
 
+/// Returns which of sixteen bytes are a slash before a dot. `others` are the same bytes, one further on.
+#[inline]
+fn is_slash_dot(ones: u8x16, others: u8x16) -> u8x16 {
+    ones.simd_eq(u8x16::splat(b'/')) & others.simd_eq(u8x16::splat(b'.'))
+}
+
 /// Which of sixteen bytes are from `low` to `high`.
 #[inline]
 fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
@@ -138,10 +172,18 @@ fn is_between(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     above.min(u8x16::splat(high - low)).simd_eq(above)
 }
 
-/// Returns whether a URL starts with a plain host of at most 64 bytes, followed by a delimiter, all but the delimiter
-/// within whole blocks of sixteen bytes. `false` is not a verdict.
+/// Returns what a URL starts with if that is a lower-case scheme and a [plain host](plain_host), with the delimiter after
+/// it.
+pub(crate) fn plain_origin(url: &[u8]) -> Option<&[u8]> {
+    let rest = url.strip_prefix(b"https://").or_else(|| url.strip_prefix(b"http://"))?;
+    let scheme = url.len() - rest.len();
+    plain_host(rest).map(|length| &url[..scheme + length + 1])
+}
+
+/// Returns the length of the host after a scheme if it is plain, has at most 64 bytes, and is followed by a delimiter, all
+/// but the delimiter within whole blocks of sixteen bytes. `None` is not a verdict.
 #[inline]
-pub(crate) fn has_plain_host(rest: &[u8]) -> bool {
+fn plain_host(rest: &[u8]) -> Option<usize> {
     let (mut parts, mut dots) = (0_u64, 0_u64);
     for (index, bytes) in rest.as_chunks().0.iter().take(4).enumerate() {
         let bytes = u8x16::new(*bytes);
@@ -156,12 +198,13 @@ pub(crate) fn has_plain_host(rest: &[u8]) -> bool {
             break;
         }
     }
-    let length = (!parts).trailing_zeros();
+    let length = (!parts).trailing_zeros() as usize;
     // At the beginning, or after another dot.
     let stray_dots = dots & (dots << 1 | 1);
-    stray_dots.trailing_zeros() >= length
+    let is_host = stray_dots.trailing_zeros() as usize >= length
         && length > 0
-        && matches!(rest.get(length as usize), Some(b'/' | b'?' | b'#'))
+        && matches!(rest.get(length), Some(b'/' | b'?' | b'#'));
+    is_host.then_some(length)
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! A text of which many entries of one list share the allocation.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Deref, Range};
-
-use memchr::memchr;
 
 use crate::bytes;
 
@@ -22,44 +21,41 @@ pub struct SharedText {
     /// At least the classes of its bytes ([`bytes::sorts`] and [`bytes::SLASH_DOT`], possibly without those of a host):
     /// all classes if its bytes were not checked.
     sorts: u8,
+    /// Whether it is a plain line that starts with a lower-case scheme and a plain host. `false` means that it is not
+    /// known.
+    is_plain_url: bool,
 }
 
 /// The classes of a text whose bytes were not checked.
 const UNKNOWN: u8 = u8::MAX;
 
 impl SharedText {
-    /// Copies a text of several lines, and checks all its bytes together, so that those of a [`line`](Self::line) need no
-    /// check of their own.
-    #[must_use]
-    pub fn from_lines(lines: &str) -> Self {
-        let sorts = if bytes::are_plain_lines(lines.as_bytes()) { bytes::LINE_FEED } else { UNKNOWN };
-        Self::from(lines).with_sorts(sorts)
-    }
-
-    /// Returns whether its lines are known to be plain: they end with LF, and contain only printable ASCII except blanks
-    /// and ``!"#$&'()*+,@\``, and no `.` after a `/`. Nearly all lists of URLs are like this.
-    #[must_use]
-    #[inline]
-    pub const fn has_plain_lines(&self) -> bool {
-        self.sorts & !bytes::LINE_FEED == 0
-    }
-
-    /// Returns the line that starts at this byte, without the LF at its end.
+    /// Adds its lines to `lines`, without the LF at their ends, if all of them are plain; returns whether they are.
     ///
-    /// # Panics
-    ///
-    /// If the text is shorter, or the byte is not the start of a character.
-    #[must_use]
-    #[inline]
-    pub fn line(&self, start: usize) -> Self {
-        let rest = &self.as_bytes()[start..];
-        let length = memchr(b'\n', rest).unwrap_or(rest.len());
-        if !self.has_plain_lines() {
-            return self.part(start..start + length);
+    /// Plain lines end with LF, the last one as well. Their bytes are printable ASCII except blanks and
+    /// ``!"#$&'()*+,@\``, and no `.` comes after a `/`. Nearly all lists of URLs are like this. All bytes are checked
+    /// together, so that those of a line need no check of their own.
+    pub fn split_plain_lines(&self, lines: &mut VecDeque<Self>) -> bool {
+        let (text, before) = (self.as_bytes(), lines.len());
+        let mut start = 0;
+        // What the last URL starts with, up to the delimiter after its host.
+        let mut origin = &text[..0];
+        let are_plain = bytes::find_plain_lines(text, |end| {
+            let line = &text[start..end];
+            // The host is nearly always that of the URL before.
+            let is_known = !origin.is_empty() && line.starts_with(origin);
+            let found = if is_known { Some(origin) } else { bytes::plain_origin(line) };
+            origin = found.unwrap_or(origin);
+            // In plain lines, each byte is a character.
+            let range = self.range.start + start..self.range.start + end;
+            let whole = Arc::clone(&self.whole);
+            lines.push_back(Self { whole, range, sorts: 0, is_plain_url: found.is_some() });
+            start = end + 1;
+        });
+        if !are_plain {
+            lines.truncate(before);
         }
-        // In plain lines, each byte is a character.
-        let start = self.range.start + start;
-        Self { whole: Arc::clone(&self.whole), range: start..start + length, sorts: 0 }
+        are_plain
     }
 
     /// Returns a part of this text.
@@ -71,7 +67,7 @@ impl SharedText {
     pub fn part(&self, range: Range<usize>) -> Self {
         assert!(self.get(range.clone()).is_some(), "{range:?} is not a part of the text");
         let range = self.range.start + range.start..self.range.start + range.end;
-        Self { whole: Arc::clone(&self.whole), range, sorts: self.sorts }
+        Self { whole: Arc::clone(&self.whole), range, sorts: self.sorts, is_plain_url: false }
     }
 
     /// Sets what is known of the classes of its bytes.
@@ -83,6 +79,11 @@ impl SharedText {
     /// The classes of its bytes, and possibly more.
     pub(crate) const fn sorts(&self) -> u8 {
         self.sorts
+    }
+
+    /// Returns whether it is [one of plain lines](Self::split_plain_lines) and starts as nearly all URLs do.
+    pub(crate) const fn is_plain_url(&self) -> bool {
+        self.is_plain_url
     }
 
     /// Returns its bytes.
@@ -120,7 +121,7 @@ impl Deref for SharedText {
 impl From<Arc<str>> for SharedText {
     fn from(whole: Arc<str>) -> Self {
         let range = 0..whole.len();
-        Self { whole, range, sorts: UNKNOWN }
+        Self { whole, range, sorts: UNKNOWN, is_plain_url: false }
     }
 }
 
@@ -194,21 +195,51 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_at_its_lf_wherever_that_is() {
-        let lines = ["/b/0123456789abc", "/b/0123456789abcd", "https://www.example.com/0123456789", "", "ü"];
-        for first in lines {
-            for second in lines {
-                let text = SharedText::from_lines(&format!("{first}\n{second}"));
-                // So few bytes are not looked at.
-                let is_plain = first.len() + second.len() >= 16 && first != "ü" && second != "ü";
-                assert_eq!(text.has_plain_lines(), is_plain);
-                for (line, expected) in [(text.line(0), first), (text.line(first.len() + 1), second)] {
-                    assert_eq!(&*line, expected);
-                    assert_eq!(line.sorts() == 0, is_plain);
+    fn plain_lines_are_cut_at_each_lf_wherever_that_is() {
+        let texts = [
+            "",
+            "a",
+            "/b/0123456789ab",
+            "/b/0123456789abc",
+            "/b/0123456789abcd",
+            "https://www.example.com/0",
+        ];
+        for first in texts {
+            for second in texts {
+                let text = SharedText::from(&*format!("before\n{first}\n{second}\n"))
+                    .part(7..first.len() + second.len() + 9);
+                let mut lines = VecDeque::new();
+                assert!(text.split_plain_lines(&mut lines));
+                assert_eq!(lines, [first, second].map(SharedText::from));
+                assert!(lines.iter().all(|line| line.sorts() == 0));
+                for odd in ["\r\n", " \n", "ü\n", "/.\n", "\0", "no end"] {
+                    let text = SharedText::from(&*format!("{first}\n{second}{odd}"));
+                    assert!(!text.split_plain_lines(&mut lines), "{text:?}");
+                    assert_eq!(lines.len(), 2, "nothing was added");
                 }
-                assert_ne!(text.part(0..first.len()).sorts(), 0, "a part may contain an LF");
             }
         }
-        assert!(!SharedText::from("a").has_plain_lines(), "it was not looked at");
+    }
+
+    #[test]
+    fn a_url_after_another_one_is_plain_if_its_own_host_is() {
+        let texts = [
+            ("https://www.example.com/a", true),
+            ("https://www.example.com:80/a", false),
+            ("https://www.example.com/b", true),
+            ("https://www.example.co", false),
+            ("http://www.example.com/b?c", true),
+            ("https://www.example.com?b", true),
+            ("/b", false),
+            ("https://www.example.org/b", true),
+            ("https://", false),
+            ("HTTPS://www.example.org/b", false),
+        ];
+        let text: String = texts.iter().flat_map(|(text, _)| [*text, "\n"]).collect();
+        let mut lines = VecDeque::new();
+        assert!(SharedText::from(text).split_plain_lines(&mut lines));
+        for (line, (text, is_plain_url)) in lines.iter().zip(texts) {
+            assert_eq!((&**line, line.is_plain_url()), (text, is_plain_url));
+        }
     }
 }

@@ -243,7 +243,7 @@ impl Target {
         }
     }
 
-    /// Returns the target if the text is a [plain line](SharedText::has_plain_lines) that starts as nearly all URLs do.
+    /// Returns the target if the text is a [plain line](SharedText::split_plain_lines) that starts as nearly all URLs do.
     /// There are no warnings about it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Reads the lines of a list, or its entries separated by NUL.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read};
 
 use cfcache_model::SharedText;
@@ -25,7 +26,9 @@ pub enum Delimiter {
 pub struct Lines<R> {
     reader: BufReader<R>,
     delimiter: Delimiter,
-    /// Lines that were taken out of the reader's buffer together, each with its end.
+    /// Lines that were taken out of the reader's buffer together and are plain, without their ends.
+    plain: VecDeque<SharedText>,
+    /// Other lines that were taken out of it together, each with its end.
     block: SharedText,
     /// How many bytes of them were given out.
     given: usize,
@@ -63,6 +66,7 @@ impl<R: Read> Lines<R> {
         Self {
             reader,
             delimiter,
+            plain: VecDeque::new(),
             block: SharedText::from(""),
             given: 0,
             is_after_cr: false,
@@ -73,27 +77,31 @@ impl<R: Read> Lines<R> {
 
     /// Returns whether another entry is available without waiting.
     pub fn has_more_at_hand(&self) -> bool {
-        self.given < self.block.len()
+        !self.plain.is_empty()
+            || self.given < self.block.len()
             || (!self.is_in_long_line && self.delimiter.find(self.reader.buffer()).is_some())
     }
 
     /// Returns the next line.
     #[inline]
     pub fn next_line(&mut self) -> Line {
-        if self.given == self.block.len() && (self.is_in_long_line || !self.take_block()) {
-            return self.read_line();
+        match self.plain.pop_front() {
+            Some(line) => Line::from_plain(line),
+            None => self.next_other_line(),
         }
-        if !self.block.has_plain_lines() {
-            return self.next_of_block();
-        }
-        // There is no CR, no blank, no comment and no NUL. A block ends with the end of a line.
-        let line = self.block.line(self.given);
-        self.given += line.len() + 1;
-        if line.is_empty() { Line::Nothing } else { Line::Entry(line) }
     }
 
-    /// Returns the next line of a block, whatever it contains.
-    fn next_of_block(&mut self) -> Line {
+    /// Returns the next line if no plain lines are left that were taken.
+    #[inline(never)]
+    fn next_other_line(&mut self) -> Line {
+        if self.given == self.block.len() {
+            if self.is_in_long_line || !self.take_block() {
+                return self.read_line();
+            }
+            if let Some(line) = self.plain.pop_front() {
+                return Line::from_plain(line);
+            }
+        }
         let rest = &self.block[self.given..];
         // A block ends with the end of a line.
         let length = self.delimiter.find(rest.as_bytes()).unwrap_or(rest.len());
@@ -121,9 +129,11 @@ impl<R: Read> Lines<R> {
                 &text[..last + end_bytes(&text.as_bytes()[last..])]
             }
         };
-        self.block = SharedText::from_lines(text);
-        self.given = 0;
         let end = text.len();
+        self.block = SharedText::from(text);
+        let is_plain =
+            self.delimiter == Delimiter::LineBreak && self.block.split_plain_lines(&mut self.plain);
+        self.given = if is_plain { end } else { 0 };
         self.is_after_cr = text.ends_with('\r') && end == buffer.len();
         self.reader.consume(end);
         true
@@ -203,6 +213,11 @@ fn end_bytes(bytes: &[u8]) -> usize {
 }
 
 impl Line {
+    /// A line that contains no CR, blank or NUL, and does not begin with `#`.
+    fn from_plain(line: SharedText) -> Self {
+        if line.is_empty() { Self::Nothing } else { Self::Entry(line) }
+    }
+
     /// The error for an entry of which only the beginning was kept.
     pub fn too_long(noun: &str, beginning: &[u8]) -> Self {
         Self::Invalid {

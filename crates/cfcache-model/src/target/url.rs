@@ -41,25 +41,17 @@ impl PurgeUrl {
     /// As with [`parse`](Self::parse).
     #[inline]
     pub fn parse_shared(text: &SharedText) -> Result<Self, InvalidInput> {
-        if Self::is_plain_line(text) {
+        if text.is_plain_url() {
             return Ok(Self { text: text.clone() });
         }
         let sorts = check(text)?;
         Ok(Self { text: text.clone().with_sorts(sorts) })
     }
 
-    /// Returns the URL of a plain line that starts with a lower-case scheme and a plain host, or the text if it is
-    /// anything else.
+    /// Returns the text as a URL if [it is known to be one](SharedText::split_plain_lines), or else the text.
     #[inline]
     pub(crate) fn from_plain_line(text: SharedText) -> Result<Self, SharedText> {
-        if Self::is_plain_line(&text) { Ok(Self { text }) } else { Err(text) }
-    }
-
-    #[inline]
-    fn is_plain_line(text: &SharedText) -> bool {
-        let bytes = text.as_bytes();
-        let rest = bytes.strip_prefix(b"https://").or_else(|| bytes.strip_prefix(b"http://"));
-        text.sorts() == 0 && rest.is_some_and(bytes::has_plain_host)
+        if text.is_plain_url() { Ok(Self { text }) } else { Err(text) }
     }
 
     /// The URL, byte for byte as given.

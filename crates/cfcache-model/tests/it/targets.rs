@@ -1,5 +1,6 @@
 //! Validation of targets: errors, warnings, and their messages.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 
 use cfcache_model::id::AccountId;
@@ -448,23 +449,27 @@ proptest! {
         texts in prop::collection::vec(
             prop_oneof![
                 4 => "https?://[a-z0-9._-]{1,12}(\\.example)?[/?][a-z0-9/._~=%:;-]{0,40}",
+                2 => "https://www\\.example\\.(com?|org)[/?:.][a-z0-9/._]{0,20}",
                 1 => "https://[a-z.]{50,70}/a{0,20}",
                 1 => any_text(),
             ],
             1..6,
         ),
     ) {
-        let list = SharedText::from_lines(&texts.join("\n"));
-        let mut start = 0;
-        for text in list.split('\n') {
-            let line = list.line(start);
-            start += text.len() + 1;
-            prop_assert_eq!(&*line, text);
+        let list = texts.join("\n") + "\n";
+        let mut lines = VecDeque::new();
+        let are_plain = SharedText::from(&*list).split_plain_lines(&mut lines);
+        if !are_plain {
+            lines.extend(list.split_terminator('\n').map(SharedText::from));
+        }
+        prop_assert_eq!(lines.len(), list.split_terminator('\n').count());
+        for (line, text) in lines.iter().zip(list.split_terminator('\n')) {
+            prop_assert_eq!(&**line, text);
             for kind in Kind::ALL {
-                let (shared, alone) = (Target::parse_shared(*kind, &line), Target::parse(*kind, text));
+                let (shared, alone) = (Target::parse_shared(*kind, line), Target::parse(*kind, text));
                 prop_assert_eq!(&shared, &alone);
                 let plain = Target::from_plain_line(*kind, line.clone()).ok();
-                prop_assert!(plain.is_none() || plain == alone.clone().ok() && list.has_plain_lines());
+                prop_assert!(plain.is_none() || plain == alone.clone().ok() && are_plain);
                 if let (Ok(shared), Ok(alone)) = (shared, alone) {
                     let warnings = |target: &Target| {
                         let mut warnings = Vec::new();
