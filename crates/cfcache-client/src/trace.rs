@@ -3,7 +3,9 @@
 
 use core::time::Duration;
 
-use cfcache_transport::{Request, Response, Transport, TransportError};
+use cfcache_transport::{Request, Response, ResponseFuture, Transport, TransportError};
+#[cfg(feature = "tracing")]
+use tracing::instrument::{Instrument as _, Instrumented};
 
 use crate::auth::Redactor;
 
@@ -27,12 +29,8 @@ impl RequestSpan {
         Self {}
     }
 
-    pub(crate) async fn send(
-        &self,
-        transport: &dyn Transport,
-        request: Request,
-    ) -> Result<Response, TransportError> {
-        transport.send(request).await
+    pub(crate) fn send<'t>(&self, transport: &'t dyn Transport, request: Request) -> ResponseFuture<'t> {
+        transport.send(request)
     }
 
     pub(crate) const fn answered(&self, _result: &Result<Response, TransportError>, _redactor: &Redactor) {}
@@ -69,15 +67,14 @@ impl RequestSpan {
         Self { span }
     }
 
-    /// Sends the request within its span.
-    pub(crate) async fn send(
+    /// Sends the request within its span. This is no `async fn`, because its future would keep the space of the request
+    /// until the response, and tokio moves the whole future once more when it has ended.
+    pub(crate) fn send<'t>(
         &self,
-        transport: &dyn Transport,
+        transport: &'t dyn Transport,
         request: Request,
-    ) -> Result<Response, TransportError> {
-        use tracing::Instrument as _;
-
-        transport.send(request).instrument(self.span.clone()).await
+    ) -> Instrumented<ResponseFuture<'t>> {
+        transport.send(request).instrument(self.span.clone())
     }
 
     /// Records the result.

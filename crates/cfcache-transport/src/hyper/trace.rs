@@ -3,6 +3,9 @@
 
 use core::fmt;
 
+#[cfg(feature = "tracing")]
+use tracing::instrument::{Instrument as _, Instrumented};
+
 use crate::{Request, TransportError};
 
 /// The target that log filters use.
@@ -33,8 +36,8 @@ impl TraceStep {
         Self {}
     }
 
-    pub(crate) async fn run<T>(&self, step: impl Future<Output = T>) -> T {
-        step.await
+    pub(crate) const fn run<F: Future>(&self, step: F) -> F {
+        step
     }
 
     pub(crate) const fn failed(&self, _error: &TransportError) {}
@@ -93,9 +96,8 @@ impl TraceStep {
     }
 
     /// Runs the step within its span.
-    pub(crate) async fn run<T>(&self, step: impl Future<Output = T>) -> T {
-        use tracing::Instrument as _;
-        step.instrument(self.span.clone()).await
+    pub(crate) fn run<F: Future>(&self, step: F) -> Instrumented<F> {
+        step.instrument(self.span.clone())
     }
 
     /// Records the error of the step.
