@@ -79,7 +79,7 @@ impl PurgeBody {
     fn plain_json(&self) -> Option<String> {
         let Self::Batch(batch) = self else { return None };
         let (beginning, joint) = (["{\"", self.field(), "\":[\""].concat(), "\",\"");
-        let bytes: usize = batch.targets().map(|target| target.string_bytes() + ",".len()).sum();
+        let bytes = batch.string_bytes() + batch.len() * ",".len();
         let mut json = String::with_capacity(beginning.len() + bytes + "]}".len());
         json.push_str(&beginning);
         for target in batch.targets() {

@@ -1,17 +1,16 @@
 //! Splits targets into request-sized batches.
 
+mod unsent;
 mod window;
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use hashbrown::HashSet;
-
 use crate::InvalidInput;
 use crate::limits::{DEFAULT_BODY_BYTES, PurgeLimits};
+use crate::plan::unsent::UnsentKeys;
 use crate::plan::window::{FingerprintWindow, fingerprint};
-use crate::shared_text::SharedText;
 use crate::target::{Kind, Target, Warning};
 
 /// The maximum number of distinct entries that a planner remembers to find duplicates.
@@ -83,9 +82,16 @@ impl<T: Into<Target>> From<T> for Entry {
 pub struct Batch {
     kind: Kind,
     entries: Vec<Entry>,
+    /// The size of its targets as JSON strings, which the planner has added up.
+    string_bytes: usize,
 }
 
 impl Batch {
+    fn new(kind: Kind, entries: Vec<Entry>) -> Self {
+        let string_bytes = entries.iter().map(|entry| entry.target.string_bytes()).sum();
+        Self { kind, entries, string_bytes }
+    }
+
     /// Creates a batch of targets in the given order, without checking limits.
     ///
     /// # Errors
@@ -99,7 +105,7 @@ impl Batch {
         let kind = first.target.kind();
         match entries.iter().map(|entry| entry.target.kind()).find(|other| *other != kind) {
             Some(second) => Err(mixed(kind, second)),
-            None => Ok(Self { kind, entries }),
+            None => Ok(Self::new(kind, entries)),
         }
     }
 
@@ -122,6 +128,10 @@ impl Batch {
         &self.entries
     }
 
+    pub(crate) const fn string_bytes(&self) -> usize {
+        self.string_bytes
+    }
+
     pub(crate) fn targets(&self) -> impl Clone + Iterator<Item = &Target> {
         self.entries.iter().map(|entry| &entry.target)
     }
@@ -130,7 +140,7 @@ impl Batch {
     #[must_use]
     pub fn split(&self) -> Option<(Self, Self)> {
         let (first, second) = self.entries.split_at(self.entries.len().div_ceil(2));
-        let half = |entries: &[Entry]| Self { kind: self.kind, entries: entries.to_owned() };
+        let half = |entries: &[Entry]| Self::new(self.kind, entries.to_owned());
         (!second.is_empty()).then(|| (half(first), half(second)))
     }
 }
@@ -224,23 +234,22 @@ pub struct Planner {
 #[derive(Debug)]
 enum Seen {
     Whole(FingerprintWindow),
-    /// The keys of the unsent targets.
-    Unsent(HashSet<SharedText>),
+    Unsent(UnsentKeys),
 }
 
 impl Seen {
     fn new(dedupe: Dedupe) -> Self {
         match dedupe {
             Dedupe::WholeInput => Self::Whole(FingerprintWindow::new(DUPLICATE_WINDOW)),
-            Dedupe::Unsent => Self::Unsent(HashSet::new()),
+            Dedupe::Unsent => Self::Unsent(UnsentKeys::default()),
         }
     }
 
-    /// Adds a target. Returns `false` if it is a duplicate.
-    fn insert(&mut self, target: &Target) -> bool {
+    /// Adds an entry. Returns `false` if it is a duplicate.
+    fn insert(&mut self, entry: &Entry) -> bool {
         match self {
-            Self::Whole(window) => window.insert(fingerprint(target)),
-            Self::Unsent(keys) => keys.insert(target.key()),
+            Self::Whole(window) => window.insert(fingerprint(&entry.target)),
+            Self::Unsent(keys) => keys.insert(entry.ordinal, entry.target.key()),
         }
     }
 
@@ -253,7 +262,9 @@ impl Seen {
                 window.expect(&fingerprints);
                 fingerprints.into_iter().map(|fingerprint| window.insert(fingerprint)).collect()
             }
-            Self::Unsent(keys) => entries.iter().map(|entry| keys.insert(entry.target.key())).collect(),
+            Self::Unsent(keys) => {
+                entries.iter().map(|entry| keys.insert(entry.ordinal, entry.target.key())).collect()
+            }
         }
     }
 }
@@ -281,12 +292,10 @@ impl Planner {
     }
 
     /// Marks entries of a returned batch as sent: with [`Dedupe::Unsent`], an entry that equals one of them is no longer
-    /// a duplicate. Call it once for each entry.
+    /// a duplicate.
     pub fn sent(&mut self, entries: &[Entry]) {
         if let Seen::Unsent(keys) = &mut self.seen {
-            for entry in entries {
-                keys.remove(&entry.target.key());
-            }
+            keys.sent(entries);
         }
     }
 
@@ -298,9 +307,9 @@ impl Planner {
     pub fn push(&mut self, entry: impl Into<Entry>) -> Result<Option<Batch>, InvalidInput> {
         let mut entry = entry.into();
         self.check(core::slice::from_ref(&entry))?;
-        let is_new = self.seen.insert(&entry.target);
         entry.ordinal = self.pushed;
         self.pushed += 1;
+        let is_new = self.seen.insert(&entry);
         self.duplicates += u64::from(!is_new);
         Ok(if is_new { self.take_in(entry) } else { None })
     }
@@ -314,12 +323,12 @@ impl Planner {
     #[inline(never)]
     pub fn push_all(&mut self, mut entries: Vec<Entry>) -> Result<Planned, InvalidInput> {
         self.check(&entries)?;
-        let are_new = self.seen.insert_all(&entries);
-        let mut planned = Planned::default();
         for entry in &mut entries {
             entry.ordinal = self.pushed;
             self.pushed += 1;
         }
+        let are_new = self.seen.insert_all(&entries);
+        let mut planned = Planned::default();
         if are_new.contains(&false) {
             let mut are_new = are_new.into_iter();
             planned.duplicates.extend(entries.extract_if(.., |_| are_new.next() == Some(false)));
@@ -399,9 +408,10 @@ impl Planner {
         } else {
             self.pending.split_off(fitting)
         };
-        self.sizes = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.plus(Sizes::new(&entry.target)));
+        let left = rest.iter().fold(Sizes::default(), |sizes, entry| sizes.plus(Sizes::new(&entry.target)));
+        let string_bytes = core::mem::replace(&mut self.sizes, left).strings - left.strings;
         let entries = core::mem::replace(&mut self.pending, rest);
-        (!entries.is_empty()).then_some(Batch { kind: self.kind, entries })
+        (!entries.is_empty()).then_some(Batch { kind: self.kind, entries, string_bytes })
     }
 
     /// The number of pending entries that fit into a batch: all, except for a time after the limit was lowered.
