@@ -92,7 +92,7 @@ mod tests {
             Entry { ordinal: number, ..Entry::from(file) }
         };
         let mut keys = UnsentKeys::default();
-        let mut insert = |keys: &mut UnsentKeys, number| keys.insert(number, entry(number).target.key());
+        let insert = |keys: &mut UnsentKeys, number| keys.insert(number, entry(number).target.key());
         for number in 0..10_000 {
             assert!(insert(&mut keys, number));
             if number >= 105 && number % 10 == 5 {
