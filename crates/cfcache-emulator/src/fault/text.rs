@@ -133,18 +133,17 @@ impl FaultAction {
     /// Reads a word that completes an action, and ignores other words.
     fn read_detail(&mut self, action_name: &str, name: &str, value: &str) -> Result<(), InvalidInput> {
         let allowed = match (name, self) {
-            ("status", Self::Status { .. }) => return Ok(()),
             ("status", Self::Html { status: own }) => {
                 *own = status(value)?;
-                return Ok(());
+                None
             }
             ("status", Self::Empty { status: own } | Self::Edge { status: own, .. }) => {
                 *own = Some(status(value)?);
-                return Ok(());
+                None
             }
             ("code", Self::Status { code, .. } | Self::SuccessFalse { code }) => {
                 *code = Some(number(name, value)?);
-                return Ok(());
+                None
             }
             ("retry-after", Self::Status { retry_after, .. } | Self::Edge { retry_after, .. }) => {
                 // Invalid values are allowed for tests, but a line break would start another header.
@@ -152,19 +151,26 @@ impl FaultAction {
                     return Err(invalid("`retry-after` takes the text of the header: seconds, or a date"));
                 }
                 *retry_after = Some(value.to_owned());
-                return Ok(());
+                None
             }
             ("body", Self::Status { body, .. }) => {
                 *body = Some(value.to_owned());
-                return Ok(());
+                None
             }
-            ("status", _) => "`html`, `empty` or `edge`, or alone",
-            ("code", _) => "`status` or `success-false`",
-            ("retry-after", _) => "`status` or `edge`",
-            ("body", _) => "`status`",
-            _ => return Ok(()),
+            // Then the status is the action.
+            ("status", Self::Status { .. }) => None,
+            ("status", _) => Some("`html`, `empty` or `edge`, or alone"),
+            ("code", _) => Some("`status` or `success-false`"),
+            ("retry-after", _) => Some("`status` or `edge`"),
+            ("body", _) => Some("`status`"),
+            _ => None,
         };
-        Err(invalid(format!("`{name}` has no effect with `{action_name}`; use it with {allowed}")))
+        match allowed {
+            None => Ok(()),
+            Some(allowed) => {
+                Err(invalid(format!("`{name}` has no effect with `{action_name}`; use it with {allowed}")))
+            }
+        }
     }
 }
 
