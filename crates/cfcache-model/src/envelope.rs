@@ -8,7 +8,6 @@
 //! Source: Cloudflare's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -23,24 +22,35 @@ use crate::text::snippet;
 /// The maximum number of errors, and of items of an error chain, that a message shows.
 pub(crate) const MAX_SHOWN: usize = 8;
 
-/// A parsed envelope with an unparsed `result`.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Envelope {
-    /// The value of `success`; `None` if it is missing or not a boolean.
-    pub success: Option<bool>,
-    /// The reasons of a failure.
-    pub errors: Vec<ResponseInfo>,
-    /// Messages. A code in here is not an error: token verification sends 10000 for a valid token.
-    pub messages: Vec<ResponseInfo>,
-    /// The page information of a list.
-    pub result_info: Option<ResultInfo>,
-    /// Whether the body is not an envelope of the API but problem details of the edge.
-    pub is_problem: bool,
-    /// The `retry_after` of problem details, in seconds.
-    pub retry_after: Option<u64>,
-    /// The unchanged JSON of `result`; `None` if it is missing.
-    result: Option<Box<RawValue>>,
+/// An envelope whose parts are parsed when they are read, so an invalid one does not affect the others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Envelope<'a> {
+    #[serde(borrow, default)]
+    success: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    errors: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    result_info: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    title: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    retry_after: Option<&'a RawValue>,
 }
 
 /// One item of `errors` or `messages`.
@@ -79,103 +89,97 @@ pub struct ResultInfo {
     pub total_pages: Option<u64>,
 }
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// Parses the body of a response.
     ///
     /// # Errors
     ///
     /// [`NoEnvelope`] if the body is empty, not JSON, or JSON other than an object.
-    pub fn parse(body: &[u8]) -> Result<Self, NoEnvelope> {
-        let raw: RawEnvelope<'_> = match NoEnvelope::new(body) {
-            Some(no_envelope) => return Err(no_envelope),
-            None => serde_json::from_slice(body).map_err(|error| NoEnvelope::Broken(error.to_string()))?,
-        };
-        let success = raw.success.and_then(|success| match success.get() {
+    pub fn parse(body: &'a [u8]) -> Result<Self, NoEnvelope> {
+        match NoEnvelope::new(body) {
+            Some(no_envelope) => Err(no_envelope),
+            None => serde_json::from_slice(body).map_err(|error| NoEnvelope::Broken(error.to_string())),
+        }
+    }
+
+    /// The value of `success`; `None` if it is missing or not a boolean.
+    #[must_use]
+    pub fn success(&self) -> Option<bool> {
+        match self.success?.get() {
             "true" => Some(true),
             "false" => Some(false),
             _ => None,
-        });
-        let mut errors = infos(raw.errors);
-        let problem = if success.is_none() && errors.is_empty() { problem(&raw) } else { None };
-        let is_problem = problem.is_some();
-        errors.extend(problem);
-        // `{"code":1000,"error":"not_found"}` was observed instead of an envelope.
-        if success != Some(true) && errors.is_empty() {
-            let outside = ResponseInfo {
-                code: raw.code.map(|raw| code(&value(raw))).unwrap_or_default(),
-                message: raw.error.or(raw.message).map(|raw| words(&value(raw))).unwrap_or_default(),
-                ..ResponseInfo::default()
-            };
-            errors.extend(outside.says_something());
         }
-        Ok(Self {
-            success,
-            errors,
-            messages: infos(raw.messages),
-            result_info: raw.result_info.and_then(|raw| serde_json::from_str(raw.get()).ok()),
-            is_problem,
-            retry_after: raw.retry_after.filter(|_| is_problem).and_then(|raw| seconds(&value(raw))),
-            result: raw.result.map(ToOwned::to_owned),
-        })
+    }
+
+    /// The reasons of a failure: `errors`, otherwise [`problem`](Self::problem), otherwise an error outside of a list.
+    #[must_use]
+    pub fn errors(&self) -> Vec<ResponseInfo> {
+        let mut errors = infos(self.errors);
+        if errors.is_empty() && self.success() != Some(true) {
+            errors.extend(self.problem().or_else(|| self.outside_error()));
+        }
+        errors
+    }
+
+    /// Messages. A code in here is not an error: token verification sends 10000 for a valid token.
+    #[must_use]
+    pub fn messages(&self) -> Vec<ResponseInfo> {
+        infos(self.messages)
+    }
+
+    /// The page information of a list.
+    #[must_use]
+    pub fn result_info(&self) -> Option<ResultInfo> {
+        serde_json::from_str(self.result_info?.get()).ok()
     }
 
     /// The unchanged JSON of `result`; `null` if it is missing.
     #[must_use]
-    pub fn raw_result(&self) -> &str {
-        self.result.as_deref().map_or("null", RawValue::get)
+    pub fn raw_result(&self) -> &'a str {
+        self.result.map_or("null", RawValue::get)
     }
-}
 
-/// The parts of an envelope. Each is parsed separately, so an invalid one does not affect the others.
-#[derive(Deserialize)]
-struct RawEnvelope<'a> {
-    #[serde(borrow, default)]
-    success: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    errors: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result_info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    code: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    title: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error_code: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    retry_after: Option<&'a RawValue>,
-}
+    /// Problem details of the edge, as an error: the body has a title, and neither `success` nor `errors`. If their `type`
+    /// is a URL, it is the documentation page.
+    #[must_use]
+    pub fn problem(&self) -> Option<ResponseInfo> {
+        if self.success().is_some() || !infos(self.errors).is_empty() {
+            return None;
+        }
+        let text = |part: Option<&RawValue>| match part.map(value) {
+            Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
+            _ => None,
+        };
+        let title = text(self.title)?;
+        let message = match text(self.detail) {
+            Some(detail) if detail != title => alloc::format!("{title}: {detail}"),
+            _ => title,
+        };
+        Some(ResponseInfo {
+            // The sources do not name the field for the number of a 1xxx error, so both likely names are read.
+            code: self.error_code.or(self.code).map(|raw| code(&value(raw))).unwrap_or_default(),
+            message,
+            documentation_url: text(self.kind).filter(|kind| kind.contains("://")),
+            ..ResponseInfo::default()
+        })
+    }
 
-/// Converts problem details to an error: a body that has a title and is not an envelope. If their `type` is a URL, it
-/// is the documentation page.
-fn problem(raw: &RawEnvelope<'_>) -> Option<ResponseInfo> {
-    let text = |part: Option<&RawValue>| match part.map(value) {
-        Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
-        _ => None,
-    };
-    let title = text(raw.title)?;
-    let message = match text(raw.detail) {
-        Some(detail) if detail != title => alloc::format!("{title}: {detail}"),
-        _ => title,
-    };
-    Some(ResponseInfo {
-        // The sources do not name the field for the number of a 1xxx error, so both likely names are read.
-        code: raw.error_code.or(raw.code).map(|raw| code(&value(raw))).unwrap_or_default(),
-        message,
-        documentation_url: text(raw.kind).filter(|kind| kind.contains("://")),
-        ..ResponseInfo::default()
-    })
+    /// The `retry_after` of problem details, in seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        seconds(&value(self.retry_after?))
+    }
+
+    /// `{"code":1000,"error":"not_found"}` was observed instead of an envelope.
+    fn outside_error(&self) -> Option<ResponseInfo> {
+        let outside = ResponseInfo {
+            code: self.code.map(|raw| code(&value(raw))).unwrap_or_default(),
+            message: self.error.or(self.message).map(|raw| words(&value(raw))).unwrap_or_default(),
+            ..ResponseInfo::default()
+        };
+        outside.says_something()
+    }
 }
 
 /// A number of seconds, which may be a string; a fraction is rounded up.

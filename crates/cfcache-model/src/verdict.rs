@@ -160,16 +160,16 @@ pub fn parse_response_into(
         Ok(()) => Ok(Answer {
             result: (),
             raw,
-            errors: envelope.errors,
-            messages: envelope.messages,
-            result_info: envelope.result_info,
+            errors: envelope.errors(),
+            messages: envelope.messages(),
+            result_info: envelope.result_info(),
         }),
         Err(error) => Err(ApiFailure {
             // The API reports success, and would send the same response again.
             class: Class::UnexpectedResult,
             status,
-            errors: envelope.errors,
-            messages: envelope.messages,
+            errors: envelope.errors(),
+            messages: envelope.messages(),
             defect: Some(alloc::format!(
                 "success, but a `result` that cannot be parsed ({error}): {}",
                 snippet(&raw, SNIPPET_CHARS),
@@ -204,26 +204,29 @@ pub fn parse_status(status: u16, defect: String) -> Option<ApiFailure> {
 /// # Errors
 ///
 /// An [`ApiFailure`] unless the response is a 2xx with `"success": true`.
-fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, ApiFailure> {
+fn read<'a>(endpoint: &Descriptor, status: u16, body: &'a [u8]) -> Result<Envelope<'a>, ApiFailure> {
     let parsed = Envelope::parse(body);
     let is_2xx = (200..300).contains(&status);
     let is_read = endpoint.method == Method::Get;
     match parsed {
-        Ok(envelope) if is_2xx && envelope.success == Some(true) => Ok(envelope),
-        Ok(envelope) if envelope.is_problem && !is_2xx => Err(of_the_edge(status, envelope, is_read)),
+        Ok(envelope) if is_2xx && envelope.success() == Some(true) => Ok(envelope),
+        Ok(envelope) if envelope.problem().is_some() && !is_2xx => {
+            Err(of_the_edge(status, &envelope, is_read))
+        }
         Ok(envelope) => {
-            let defect = match envelope.success {
+            let (success, errors, messages) = (envelope.success(), envelope.errors(), envelope.messages());
+            let defect = match success {
                 None if is_2xx => Some("no `success` in the response".to_owned()),
                 Some(true) => {
                     Some("`success` is true in the response, but the status is an error".to_owned())
                 }
-                _ if envelope.errors.is_empty() && envelope.messages.is_empty() => {
+                _ if errors.is_empty() && messages.is_empty() => {
                     Some("the response states no reason".to_owned())
                 }
                 _ => None,
             };
-            let explanation = catalog::explain_all(endpoint, status, &envelope.errors);
-            let unclear = is_2xx && envelope.success.is_none() && envelope.errors.is_empty();
+            let explanation = catalog::explain_all(endpoint, status, &errors);
+            let unclear = is_2xx && success.is_none() && errors.is_empty();
             let class = match explanation {
                 Some(explanation) => explanation.class,
                 // A request that only reads is not repeated to find out whether it was processed.
@@ -233,12 +236,12 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
             };
             // A 429 or 5xx is temporary whatever the body says: the status may come from a server in front of the API.
             let class = if class_of(status).is_temporary() { class_of(status) } else { class };
-            let says_no = envelope.success == Some(false);
+            let says_no = success == Some(false);
             Err(ApiFailure {
                 class,
                 status,
-                errors: envelope.errors,
-                messages: envelope.messages,
+                errors,
+                messages,
                 defect,
                 explanation,
                 may_be_processed: !is_read && (class == Class::Unclear || leaves_open(status) && !says_no),
@@ -284,11 +287,12 @@ fn read(endpoint: &Descriptor, status: u16, body: &[u8]) -> Result<Envelope, Api
 /// Classifies problem details: the edge responded, because the API was not asked or did not respond.
 ///
 /// Source: Cloudflare's changelog of 2026-03-11, 2026-03-12 and 2026-04-27.
-fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
+fn of_the_edge(status: u16, problem: &Envelope<'_>, is_read: bool) -> ApiFailure {
+    let retry_after = problem.retry_after();
     let (class, explanation) = match class_of(status) {
         class if class.is_temporary() => (class, None),
         // A response that states a wait can be retried, whatever the status is.
-        _ if problem.retry_after.is_some() && !is_final(status) => (Class::Unavailable, None),
+        _ if retry_after.is_some() && !is_final(status) => (Class::Unavailable, None),
         _ if is_final(status) => (Class::NotTheApi, Some(&catalog::EDGE_TLS)),
         // The request did not reach the API, which checks credentials.
         Class::Credentials => (Class::NotTheApi, Some(&catalog::EDGE_BLOCK)),
@@ -298,12 +302,12 @@ fn of_the_edge(status: u16, problem: Envelope, is_read: bool) -> ApiFailure {
     ApiFailure {
         class,
         status,
-        errors: problem.errors,
-        messages: problem.messages,
+        errors: problem.errors(),
+        messages: problem.messages(),
         defect: None,
         explanation,
         may_be_processed: !is_read && leaves_open(status),
-        retry_after: problem.retry_after,
+        retry_after,
     }
 }
 

@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|body: &[u8]| {
     if let Ok(envelope) = Envelope::parse(body) {
         assert!(body.trim_ascii_start().starts_with(b"{"));
-        assert!(envelope.errors.iter().chain(&envelope.messages).all(|info| !info.to_string().is_empty()));
+        let mut infos = envelope.errors().into_iter().chain(envelope.messages());
+        assert!(infos.all(|info| !info.to_string().is_empty()));
     }
 });

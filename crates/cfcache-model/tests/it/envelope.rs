@@ -2,7 +2,7 @@
 
 use cfcache_model::envelope::{Envelope, NoEnvelope};
 
-fn parse(body: &str) -> Envelope {
+fn parse(body: &str) -> Envelope<'_> {
     Envelope::parse(body.as_bytes()).unwrap()
 }
 
@@ -13,7 +13,7 @@ fn parses_all_parts_of_a_response_info() {
             "source":{"pointer":"/files/0"},"error_chain":[{"code":1,"message":"n","error_chain":[{"code":2}]}],
             "type":null,"new":{}}]}"#,
     );
-    let error = &envelope.errors[0];
+    let error = &envelope.errors()[0];
     assert_eq!((error.code, error.message.as_str()), (100_114, "m"));
     assert_eq!(error.documentation_url.as_deref(), Some("https://a.example/"));
     assert_eq!(error.pointer.as_deref(), Some("/files/0"));
@@ -36,9 +36,10 @@ fn parses_codes() {
         ("[]", 0),
     ];
     for (json, code) in rows {
-        let envelope = parse(&format!(r#"{{"errors":[{{"code":{json},"message":"m"}}]}}"#));
-        assert_eq!(envelope.errors[0].code, code, "{json}");
-        assert!(envelope.errors[0].message.contains('m'), "{json}: the text is kept");
+        let body = format!(r#"{{"errors":[{{"code":{json},"message":"m"}}]}}"#);
+        let error = &parse(&body).errors()[0];
+        assert_eq!(error.code, code, "{json}");
+        assert!(error.message.contains('m'), "{json}: the text is kept");
     }
 }
 
@@ -63,8 +64,9 @@ fn accepts_malformed_lists() {
     ];
     for (json, texts) in rows {
         for part in ["errors", "messages"] {
-            let envelope = parse(&format!(r#"{{"success":false,"{part}":{json}}}"#));
-            let found = if part == "errors" { envelope.errors } else { envelope.messages };
+            let body = format!(r#"{{"success":false,"{part}":{json}}}"#);
+            let envelope = parse(&body);
+            let found = if part == "errors" { envelope.errors() } else { envelope.messages() };
             assert_eq!(found.iter().map(|info| info.message.as_str()).collect::<Vec<_>>(), *texts, "{json}");
         }
     }
@@ -76,8 +78,11 @@ fn parses_parts_independently() {
     let odd = ["\"\\ud800\"", "1e999", "[\"\\udfff\"]", "{\"a\":-1e999}"];
     for part in ["errors", "messages", "result", "result_info", "code", "error", "message", "new"] {
         for odd in odd {
-            let envelope = parse(&format!(r#"{{"{part}":{odd},"success":true}}"#));
-            assert_eq!(envelope.success, Some(true), "{part}: {odd}");
+            let body = format!(r#"{{"{part}":{odd},"success":true}}"#);
+            let envelope = parse(&body);
+            assert_eq!(envelope.success(), Some(true), "{part}: {odd}");
+            let others = [("errors", envelope.errors()), ("messages", envelope.messages())];
+            assert!(others.iter().all(|(other, found)| *other == part || found.is_empty()), "{part}: {odd}");
         }
     }
 }

@@ -54,7 +54,7 @@ fn any_json() -> impl Strategy<Value = String> {
 fn try_all(status: u16, body: &[u8]) {
     if let Ok(envelope) = Envelope::parse(body) {
         assert!(body.trim_ascii_start().starts_with(b"{"));
-        let parts = envelope.errors.iter().chain(&envelope.messages);
+        let parts = envelope.errors().into_iter().chain(envelope.messages());
         parts.for_each(|info| assert!(!text::clip(&info.to_string(), 9).is_empty()));
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(envelope.raw_result()).is_ok());
     }
