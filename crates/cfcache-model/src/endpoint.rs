@@ -46,10 +46,10 @@ pub trait Endpoint {
     /// The constant properties of the endpoint.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// The values of the path's `{…}`, in order; they are percent-encoded later.
+    /// The values of the path's `{…}`, in order, as they are: [`encode`] percent-encodes them.
     fn arguments(&self) -> Vec<Cow<'_, str>>;
 
-    /// The names and values of the query string, in order; they are percent-encoded later.
+    /// The names and values of the query string, in order, as they are: [`encode`] percent-encodes the values.
     fn query(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         Vec::new()
     }
@@ -142,7 +142,7 @@ pub struct Descriptor {
     pub area: Area,
     /// Whether it may be repeated if it is unknown whether it was executed.
     pub replay: Replay,
-    /// The permissions that a token needs (one of them is enough), in the dashboard's words.
+    /// The permissions of which a token needs one, with the names of the dashboard.
     pub permission: &'static str,
     /// The plans that have the endpoint: "all plans", or a list with conditions.
     pub plans: &'static str,
@@ -173,15 +173,15 @@ pub enum Area {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Method {
-    /// Read.
+    /// Reads.
     Get,
     /// Creates or starts something.
     Post,
-    /// Replace.
+    /// Replaces.
     Put,
-    /// Change.
+    /// Changes.
     Patch,
-    /// Remove.
+    /// Removes.
     Delete,
 }
 

@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-/// Why a text was refused: a target, a header, the name of a plan, the value of a setting.
+/// Why a text was refused: an id, a target, a header, the name of a plan, the value of a setting.
 ///
 /// - `Display` says what was found, what is allowed, and where the difference is. The parsers of this crate repeat at most
 ///   [`CLIP_CHARS`](crate::text::CLIP_CHARS) characters of the text ([`quote`](crate::text::quote)), and none of a text

@@ -187,7 +187,7 @@ impl BatchLimits {
 
 /// The range in which a [`Planner`] looks for duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_enums, reason = "a change is that of the promise")]
+#[expect(clippy::exhaustive_enums, reason = "another range would be another guarantee")]
 pub enum Dedupe {
     /// The default. The whole input, up to [`DUPLICATE_WINDOW`] distinct entries: for a finite input, in which a
     /// repeated entry is redundant.
@@ -388,7 +388,7 @@ impl Planner {
         self.pushed
     }
 
-    /// The number of them that were duplicates.
+    /// The number of pushed targets that were duplicates.
     #[must_use]
     pub const fn duplicates(&self) -> u64 {
         self.duplicates

@@ -173,8 +173,8 @@ macro_rules! kinds {
                 match self { $(Self::$kind(target) => target.key(),)* }
             }
 
-            /// Returns whether it is a URL without headers that has nothing but letters, digits and the like in it: no
-            /// comma, and nothing that there is a warning of. (Many others have no warning, either.)
+            /// Returns whether it is a URL without headers that contains no comma and certainly causes no warning. `false`
+            /// does not mean that there is a warning.
             #[must_use]
             #[inline]
             pub fn is_plain(&self) -> bool {
@@ -346,7 +346,7 @@ pub enum Warning {
         /// `.` or `..`.
         segment: &'static str,
     },
-    /// `&amp;` in a URL: it was copied from HTML or XML, where it stands for `&`.
+    /// `&amp;` in a URL, which was probably copied from HTML or XML, where it stands for `&`.
     #[error("`&amp;` is how HTML and XML write `&`: browsers request `&`")]
     EscapedAmpersand,
     /// A character in the path of a URL or prefix that is invisible or changes the direction of text.
@@ -364,7 +364,7 @@ pub enum Warning {
         "the host is not ASCII, and whether the API converts it is not documented; browsers use its `xn--` form"
     )]
     HostNotAscii,
-    /// `us` instead of `US`.
+    /// A country in lowercase in `CF-IPCountry`, such as `us`.
     #[error(
         "`CF-IPCountry: {found}` is not in capitals, as the header is and every example of the documentation"
     )]

@@ -19,7 +19,7 @@ use crate::id::ZoneId;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct CacheReserveClear {
-    /// `cache_reserve_clear`.
+    /// The id, which is `cache_reserve_clear`.
     #[serde(default)]
     pub id: Option<String>,
     /// `In-progress` or `Completed`; no other is documented.

@@ -107,13 +107,13 @@ impl CloudRegion {
         self.origin_ip
     }
 
-    /// The cloud.
+    /// The vendor.
     #[must_use]
     pub fn vendor(&self) -> &str {
         &self.vendor
     }
 
-    /// The region of the cloud.
+    /// The region of the vendor.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
@@ -139,13 +139,13 @@ pub struct StoredCloudRegion {
     /// The region; missing in the response to a delete.
     #[serde(default)]
     pub region: Option<String>,
-    /// The cloud; missing in the response to a delete.
+    /// The vendor; missing in the response to a delete.
     #[serde(default)]
     pub vendor: Option<String>,
     /// When it was last changed, in RFC 3339 format.
     #[serde(default)]
     pub modified_on: Option<String>,
-    /// The error of this item of a batch.
+    /// Why this item of a batch failed.
     #[serde(default)]
     pub error: Option<String>,
 }
@@ -169,11 +169,11 @@ pub struct SupportedRegions {
     /// Whether the upper tiers could be determined.
     #[serde(default)]
     pub obtained_codes: Option<bool>,
-    /// The regions of each cloud.
+    /// The regions of each vendor.
     pub vendors: BTreeMap<String, Vec<SupportedRegion>>,
 }
 
-/// A region of a cloud.
+/// A region of a vendor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SupportedRegion {

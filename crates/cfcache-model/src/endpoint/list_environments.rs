@@ -18,7 +18,7 @@ impl ApiRequest<Environments> {
     }
 }
 
-/// The result.
+/// The environments of a zone.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Environments {

@@ -36,7 +36,7 @@ pub struct Variants {
 }
 
 impl Variants {
-    /// None yet.
+    /// Creates an empty list.
     #[must_use]
     pub const fn new() -> Self {
         Self { rows: Vec::new() }
@@ -120,7 +120,7 @@ impl Variants {
         self.rows.iter().map(|(extension, types)| (extension.as_str(), types.as_slice()))
     }
 
-    /// Returns whether there is none. Setting that removes all variants.
+    /// Returns whether there are no variants. Setting an empty list removes those of the zone.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

@@ -28,7 +28,7 @@ pub struct TokenStatus {
 }
 
 impl TokenStatus {
-    /// Returns whether the API takes it. (One whose `not_before` has not come is `active` as well.)
+    /// Returns whether the API accepts the token. (A token whose `not_before` is in the future is `active` as well.)
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == "active"

@@ -36,7 +36,7 @@ impl File {
         if is_object(text) { Self::parse_object(text) } else { Ok(Self::from(PurgeUrl::parse(text)?)) }
     }
 
-    /// The same, sharing the text of a URL.
+    /// Parses an entry of a list as [`parse`](Self::parse) does, and shares the text of a URL instead of copying it.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl File {
         &self.url
     }
 
-    /// What the same files have in common, with headers.
+    /// The key of a file with headers.
     #[cold]
     fn key_with_headers(&self) -> SharedText {
         // The order of the headers and the case of their names make no difference.

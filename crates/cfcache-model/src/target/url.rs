@@ -34,7 +34,7 @@ impl PurgeUrl {
         Ok(Self { text: SharedText::from(text).with_sorts(sorts) })
     }
 
-    /// The same, sharing the text.
+    /// Parses a URL, and shares its text instead of copying it.
     ///
     /// # Errors
     ///
