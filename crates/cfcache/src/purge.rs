@@ -1,12 +1,12 @@
 use core::fmt;
 use core::future::pending;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::Poll;
 use std::collections::VecDeque;
 
 #[cfg(feature = "verify")]
 use cfcache_client::engine::Stop;
-use cfcache_client::{Event, Observer, Outcome, PurgeScope, Recording};
+use cfcache_client::{Event, Observer, Outcome, PurgeScope, Recording, stream_fn};
 use cfcache_model::InvalidInput;
 use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::plan::{BatchLimits, Dedupe, Entry};
@@ -21,7 +21,7 @@ use crate::summary::{EntryOutcome, EntryStatus, FailedEntry, Summary};
 #[cfg(feature = "verify")]
 use crate::verify::{ScopePlace, Verify};
 
-/// The maximum number of stream entries that are taken at once.
+/// The maximum number of entries that are taken at once.
 const CHUNK: usize = 500;
 
 type Entries = Pin<Box<dyn Stream<Item = Entry> + Send>>;
@@ -118,7 +118,10 @@ impl PurgeRequest {
     /// An entry that equals one that is still waiting is a duplicate. If the same entry comes again later, it is sent
     /// again, because the page may have changed again.
     pub fn stream(mut self, stream: impl Stream<Item: Into<Entry>> + Send + 'static) -> Self {
-        self.stream = Some(Box::pin(Typed(Box::pin(stream))));
+        let mut stream = Box::pin(stream);
+        self.stream = Some(Box::pin(stream_fn(move |context| {
+            stream.as_mut().poll_next(context).map(|entry| entry.map(Into::into))
+        })));
         self
     }
 
@@ -189,8 +192,9 @@ impl PurgeRequest {
                 .with_environment(self.environment.clone())
                 .with_dedupe(dedupe)
         });
+        let mut list = self.entries.into_iter();
         let input =
-            PurgeInput { stream: self.stream, list: self.entries.into_iter(), sorted: VecDeque::new() };
+            chunks(self.stream.unwrap_or_else(|| Box::pin(stream_fn(move |_| Poll::Ready(list.next())))));
         let mut interrupt = self.interrupt.unwrap_or_else(|| Box::pin(pending()));
         let mut collector = Collector {
             summary: Summary::default(),
@@ -258,62 +262,36 @@ impl PurgeRequest {
     }
 }
 
-/// A stream of values that can be converted to entries.
-struct Typed<S>(Pin<Box<S>>);
-
-impl<S: Stream<Item: Into<Entry>>> Stream for Typed<S> {
-    type Item = Entry;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Entry>> {
-        self.0.as_mut().poll_next(context).map(|entry| entry.map(Into::into))
-    }
-}
-
-/// The input in chunks of one kind each; the index of a kind's scope is its index in [`Kind::ALL`].
-struct PurgeInput {
-    stream: Option<Entries>,
-    list: std::vec::IntoIter<Entry>,
-    sorted: VecDeque<(usize, Vec<Entry>)>,
-}
-
-impl PurgeInput {
-    fn sort(&mut self, entries: Vec<Entry>) {
-        for entry in entries {
-            let kind = entry.target.kind();
-            let scope = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
-            match self.sorted.iter_mut().find(|(known, _)| *known == scope) {
-                Some((_, entries)) => entries.push(entry),
-                None => self.sorted.push_back((scope, vec![entry])),
-            }
-        }
-    }
-}
-
-impl Stream for PurgeInput {
-    type Item = (usize, Vec<Entry>);
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(next) = self.sorted.pop_front() {
+/// Takes the entries in chunks of one kind each; the index of a kind's scope is its index in [`Kind::ALL`].
+fn chunks(entries: Entries) -> impl Stream<Item = (usize, Vec<Entry>)> {
+    let mut entries = Some(entries);
+    let mut sorted: VecDeque<(usize, Vec<Entry>)> = VecDeque::new();
+    stream_fn(move |context| {
+        if let Some(next) = sorted.pop_front() {
             return Poll::Ready(Some(next));
         }
-        let mut chunk: Vec<Entry> = self.list.by_ref().take(CHUNK).collect();
-        if let Some(stream) = &mut self.stream {
-            // Waits for the first entry, and then takes those that are available.
-            while chunk.len() < CHUNK {
-                match stream.as_mut().poll_next(context) {
-                    Poll::Ready(Some(entry)) => chunk.push(entry),
-                    Poll::Ready(None) => {
-                        self.stream = None;
-                        break;
+        let mut count = 0;
+        // Waits for the first entry, and then takes those that are available.
+        while count < CHUNK
+            && let Some(stream) = &mut entries
+        {
+            match stream.as_mut().poll_next(context) {
+                Poll::Ready(Some(entry)) => {
+                    count += 1;
+                    let kind = entry.target.kind();
+                    let scope = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
+                    match sorted.iter_mut().find(|(known, _)| *known == scope) {
+                        Some((_, entries)) => entries.push(entry),
+                        None => sorted.push_back((scope, vec![entry])),
                     }
-                    Poll::Pending if chunk.is_empty() => return Poll::Pending,
-                    Poll::Pending => break,
                 }
+                Poll::Ready(None) => entries = None,
+                Poll::Pending if count == 0 => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
-        self.sort(chunk);
-        Poll::Ready(self.sorted.pop_front())
-    }
+        Poll::Ready(sorted.pop_front())
+    })
 }
 
 /// Collects the results of a run, and forwards outcomes.
