@@ -8,6 +8,9 @@ mod rsync;
 use core::fmt;
 use core::str::FromStr;
 
+use cfcache_model::InvalidInput;
+use cfcache_model::text::quote;
+
 use crate::difference::{ChangeKind, FileChange};
 use crate::mapping::Site;
 use crate::path::{self, InvalidPath, Root};
@@ -70,20 +73,14 @@ impl fmt::Display for ListFormat {
 }
 
 impl FromStr for ListFormat {
-    type Err = UnknownFormat;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let found = Self::ALL.iter().find(|format| format.name() == text);
-        found.copied().ok_or_else(|| UnknownFormat { found: text.to_owned() })
+        found.copied().ok_or_else(|| {
+            InvalidInput::new(format!("{} is none of git, rsync, aws, rclone, paths", quote(text)))
+        })
     }
-}
-
-/// There is no format with this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is none of git, rsync, aws, rclone, paths")]
-pub struct UnknownFormat {
-    /// The given name.
-    pub found: String,
 }
 
 /// Parses a list of changes, one record at a time.

@@ -13,14 +13,14 @@
 //! use cfcache_site::difference::difference;
 //! use cfcache_site::mapping::{Site, SiteUrl};
 //! use cfcache_site::path::Root;
-//! use cfcache_site::snapshot::manifest::{InvalidManifest, Manifest};
+//! use cfcache_site::snapshot::manifest::Manifest;
 //!
 //! // Two outputs of `md5sum`, from before and after a deployment.
 //! let site = Site::new(vec![SiteUrl::parse("https://www.example.com")?]);
 //! let read = |line: &str| {
 //!     let mut manifest = Manifest::new(Root::none());
 //!     manifest.push(line.as_bytes(), &|path| site.ignores(path))?;
-//!     Ok::<_, InvalidManifest>(manifest.finish()?)
+//!     manifest.finish()
 //! };
 //! let before = read("0cc175b9c0f1b6a831c399e269772661  blog/index.html")?;
 //! let after = read("92eb5ffee6ae2fec3ad71c777531578f  blog/index.html")?;

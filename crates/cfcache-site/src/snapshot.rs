@@ -7,7 +7,7 @@ pub mod sitemap;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::path;
+use crate::path::{self, InvalidPath};
 
 /// The type of the hashes in a snapshot. Hashes of different types are never equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -273,4 +273,53 @@ pub enum InvalidSnapshot {
         /// The length.
         bytes: usize,
     },
+    /// A path is not that of a file of the site.
+    #[error(transparent)]
+    Path(#[from] InvalidPath),
+    /// A record or a line of the source has another form.
+    #[error("`{found}` is no {expected}")]
+    Shape {
+        /// Its beginning.
+        found: String,
+        /// The form that was expected.
+        expected: &'static str,
+    },
+    /// A file of a git tree is a submodule, whose content is in another repository.
+    #[error("`{path}` is a submodule, and its files are not in this tree")]
+    Submodule {
+        /// Its path.
+        path: String,
+    },
+    /// A hash of a manifest has an unknown length.
+    #[error("a hash of {digits} hex digits; md5sum writes 32, sha1sum 40, sha256sum and b3sum 64")]
+    Digits {
+        /// The number of digits.
+        digits: usize,
+    },
+    /// A hash of a manifest has another type than the previous ones.
+    #[error("a hash of {digits} hex digits, after hashes of {first}")]
+    Mixed {
+        /// The number of digits of the first hash.
+        first: usize,
+        /// The number of digits of this hash.
+        digits: usize,
+    },
+    /// A page of a sitemap belongs to another site.
+    #[error("`{loc}` is under none of the site's URLs")]
+    Elsewhere {
+        /// The page.
+        loc: String,
+    },
+    /// A page of a sitemap has no date to compare.
+    #[error("`{loc}` has no <lastmod>, so that nothing tells whether it changed")]
+    NoLastmod {
+        /// The page.
+        loc: String,
+    },
+}
+
+impl InvalidSnapshot {
+    fn shape(found: &[u8], expected: &'static str) -> Self {
+        Self::Shape { found: crate::clip(found), expected }
+    }
 }

@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::path::{InvalidPath, Root};
+use crate::path::Root;
 use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// Parses a git tree, one record at a time: `100644 blob <id>\tpath`.
@@ -26,9 +26,9 @@ impl GitTree {
     ///
     /// # Errors
     ///
-    /// [`InvalidTree`] if it is not such a record, or is a submodule.
-    pub fn push(&mut self, record: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidTree> {
-        let shape = || InvalidTree::Shape { found: crate::clip(record) };
+    /// [`InvalidSnapshot`] if it is not such a record, or is a submodule.
+    pub fn push(&mut self, record: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidSnapshot> {
+        let shape = || InvalidSnapshot::shape(record, "record of `git ls-tree -r -z`");
         let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(shape)?;
         let (head, name) = (&record[..tab], &record[tab + 1..]);
         let mut words = head.split(|byte| *byte == b' ');
@@ -42,7 +42,7 @@ impl GitTree {
             return Ok(());
         };
         if object == b"commit" {
-            return Err(InvalidTree::Submodule { path: crate::path::display(&path).into_owned() });
+            return Err(InvalidSnapshot::Submodule { path: crate::path::display(&path).into_owned() });
         }
         let kind = match id.len() {
             40 => HashKind::GitSha1,
@@ -57,7 +57,7 @@ impl GitTree {
             self.links.push(path.into_owned());
             return Ok(());
         }
-        Ok(builder.push(FileEntry { path: &path, size: None, hash })?)
+        builder.push(FileEntry { path: &path, size: None, hash })
     }
 
     /// Completes the snapshot.
@@ -75,28 +75,4 @@ impl GitTree {
         }
         builder.finish()
     }
-}
-
-/// Why a record of `git ls-tree -r -z` is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidTree {
-    /// It has another form.
-    #[error("`{found}` is no record of `git ls-tree -r -z`")]
-    Shape {
-        /// Its beginning.
-        found: String,
-    },
-    /// It is a submodule, whose content is in another repository.
-    #[error("`{path}` is a submodule, and its files are not in this tree")]
-    Submodule {
-        /// Its path.
-        path: String,
-    },
-    /// Its path.
-    #[error(transparent)]
-    Path(#[from] InvalidPath),
-    /// It cannot be part of the snapshot.
-    #[error(transparent)]
-    Snapshot(#[from] InvalidSnapshot),
 }

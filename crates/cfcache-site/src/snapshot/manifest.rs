@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::path::{InvalidPath, Root};
+use crate::path::Root;
 use crate::snapshot::{FileEntry, Hash, HashKind, InvalidSnapshot, Snapshot, SnapshotBuilder};
 
 /// Parses a manifest, one line at a time.
@@ -28,34 +28,33 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`InvalidManifest`] if it is not a line of a manifest.
-    pub fn push(&mut self, line: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidManifest> {
+    /// [`InvalidSnapshot`] if it is not a line of a manifest.
+    pub fn push(&mut self, line: &[u8], ignores: &dyn Fn(&[u8]) -> bool) -> Result<(), InvalidSnapshot> {
+        let shape = || {
+            InvalidSnapshot::shape(line, "line of a manifest, `<hex digits>  path` as sha256sum writes it")
+        };
         let (is_escaped, rest) = match line.strip_prefix(b"\\") {
             Some(rest) => (true, rest),
             None => (false, line),
         };
         let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let (hex, rest) = rest.split_at(digits);
-        let [b' ', b' ' | b'*', name @ ..] = rest else { return Err(InvalidManifest::shape(line)) };
+        let [b' ', b' ' | b'*', name @ ..] = rest else { return Err(shape()) };
         let kind = match digits {
             32 => HashKind::Md5,
             40 => HashKind::Sha1,
             64 => HashKind::Sha256,
-            _ => return Err(InvalidManifest::Digits { digits }),
+            _ => return Err(InvalidSnapshot::Digits { digits }),
         };
         match self.digits {
             None => {
                 self.digits = Some(digits);
                 self.builder = SnapshotBuilder::new(kind);
             }
-            Some(first) if first != digits => return Err(InvalidManifest::Mixed { first, digits }),
+            Some(first) if first != digits => return Err(InvalidSnapshot::Mixed { first, digits }),
             Some(_) => {}
         }
-        let name = if is_escaped {
-            unescape(name).ok_or_else(|| InvalidManifest::shape(line))?
-        } else {
-            name.into()
-        };
+        let name = if is_escaped { unescape(name).ok_or_else(shape)? } else { name.into() };
         let Some(path) = self.root.site_path(&name)? else {
             self.outside += 1;
             return Ok(());
@@ -63,8 +62,8 @@ impl Manifest {
         if ignores(&crate::path::decode(&path)) {
             return Ok(());
         }
-        let hash = Hash::from_hex(hex).ok_or_else(|| InvalidManifest::shape(line))?;
-        Ok(self.builder.push(FileEntry { path: &path, size: None, hash })?)
+        let hash = Hash::from_hex(hex).ok_or_else(shape)?;
+        self.builder.push(FileEntry { path: &path, size: None, hash })
     }
 
     /// The number of files outside of the root.
@@ -98,42 +97,4 @@ fn unescape(name: &[u8]) -> Option<Cow<'_, [u8]>> {
         });
     }
     Some(Cow::Owned(unescaped))
-}
-
-/// Why a line of a manifest is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidManifest {
-    /// It has another form.
-    #[error("`{found}` is no line of a manifest, `<hex digits>  path` as sha256sum writes it")]
-    Shape {
-        /// Its beginning.
-        found: String,
-    },
-    /// Its hash has an unknown length.
-    #[error("a hash of {digits} hex digits; md5sum writes 32, sha1sum 40, sha256sum and b3sum 64")]
-    Digits {
-        /// The number of digits.
-        digits: usize,
-    },
-    /// Its hash has another type than the previous ones.
-    #[error("a hash of {digits} hex digits, after hashes of {first}")]
-    Mixed {
-        /// The number of digits of the first hash.
-        first: usize,
-        /// The number of digits of this hash.
-        digits: usize,
-    },
-    /// Its path.
-    #[error(transparent)]
-    Path(#[from] InvalidPath),
-    /// It cannot be part of the snapshot.
-    #[error(transparent)]
-    Snapshot(#[from] InvalidSnapshot),
-}
-
-impl InvalidManifest {
-    fn shape(line: &[u8]) -> Self {
-        Self::Shape { found: crate::clip(line) }
-    }
 }

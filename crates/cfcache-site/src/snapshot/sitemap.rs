@@ -17,10 +17,11 @@ impl SitemapPages {
     ///
     /// # Errors
     ///
-    /// [`InvalidPage`] if the page belongs to none of the site's URLs, or has no date.
-    pub fn push(&mut self, site: &Site, loc: &str, lastmod: Option<&str>) -> Result<(), InvalidPage> {
-        let path = site.site_path_of(loc).ok_or_else(|| InvalidPage::Elsewhere { loc: loc.to_owned() })?;
-        let lastmod = lastmod.ok_or_else(|| InvalidPage::NoLastmod { loc: loc.to_owned() })?;
+    /// [`InvalidSnapshot`] if the page belongs to none of the site's URLs, or has no date.
+    pub fn push(&mut self, site: &Site, loc: &str, lastmod: Option<&str>) -> Result<(), InvalidSnapshot> {
+        let path =
+            site.site_path_of(loc).ok_or_else(|| InvalidSnapshot::Elsewhere { loc: loc.to_owned() })?;
+        let lastmod = lastmod.ok_or_else(|| InvalidSnapshot::NoLastmod { loc: loc.to_owned() })?;
         let last = path.rsplit('/').next().unwrap_or_default();
         let path = if path.contains('?') || last.contains('.') {
             path
@@ -51,22 +52,4 @@ impl SitemapPages {
         }
         builder.finish()
     }
-}
-
-/// Why a page of a sitemap cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidPage {
-    /// It belongs to another site.
-    #[error("`{loc}` is under none of the site's URLs")]
-    Elsewhere {
-        /// The page.
-        loc: String,
-    },
-    /// It has no date to compare.
-    #[error("`{loc}` has no <lastmod>, so that nothing tells whether it changed")]
-    NoLastmod {
-        /// The page.
-        loc: String,
-    },
 }
