@@ -66,14 +66,12 @@ struct VersionOnly {
     version: u64,
 }
 
+/// A line after the files.
 #[derive(Serialize, Deserialize)]
-struct End {
-    end: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Pending<T> {
-    pending: T,
+#[serde(rename_all = "lowercase")]
+enum LateLine<T> {
+    Pending(T),
+    End(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,12 +126,12 @@ impl StateWriter {
     pub fn pending(&mut self, target: &Target, text: &mut String) -> serde_json::Result<()> {
         let entry = target.text();
         match target.kind() {
-            Kind::Hosts => self.line(&Pending { pending: Flexible::Host(entry) }, text),
-            Kind::Prefixes => self.line(&Pending { pending: Flexible::Prefix(entry) }, text),
+            Kind::Hosts => self.line(&LateLine::Pending(Flexible::Host(entry)), text),
+            Kind::Prefixes => self.line(&LateLine::Pending(Flexible::Prefix(entry)), text),
             _ if entry.starts_with('{') => {
-                self.line(&Pending { pending: serde_json::from_str::<&RawValue>(&entry)? }, text)
+                self.line(&LateLine::Pending(serde_json::from_str::<&RawValue>(&entry)?), text)
             }
-            _ => self.line(&Pending { pending: entry }, text),
+            _ => self.line(&LateLine::Pending(entry), text),
         }
     }
 
@@ -144,7 +142,7 @@ impl StateWriter {
     /// None.
     pub fn end(mut self, text: &mut String) -> serde_json::Result<()> {
         let end = self.count + 1;
-        self.line(&End { end }, text)
+        self.line(&LateLine::<()>::End(end), text)
     }
 
     fn line(&mut self, line: &impl Serialize, text: &mut String) -> serde_json::Result<()> {
@@ -223,18 +221,19 @@ impl StateReader {
             self.last_path.push_str(&path);
             return Ok(StateLine::File(FileEntry { path: &self.last_path, size, hash }));
         }
-        if (self.pending.len() as u64) < header.pending {
-            let entry: Pending<&RawValue> =
-                serde_json::from_str(text).map_err(|error| torn(&error.to_string()))?;
-            self.pending.push(target(entry.pending.get()).ok_or_else(|| torn("it is no entry to purge"))?);
-            return Ok(StateLine::Pending);
+        let waits = (self.pending.len() as u64) < header.pending;
+        match serde_json::from_str::<LateLine<&RawValue>>(text).map_err(|error| torn(&error.to_string()))? {
+            LateLine::Pending(entry) if waits => {
+                self.pending.push(target(entry.get()).ok_or_else(|| torn("it is no entry to purge"))?);
+                Ok(StateLine::Pending)
+            }
+            LateLine::End(end) if !waits && end == number => {
+                self.has_end = true;
+                Ok(StateLine::End)
+            }
+            LateLine::Pending(_) => Err(torn("the first line names fewer entries to purge")),
+            LateLine::End(_) => Err(torn("it is not the line that the last one should be")),
         }
-        let end: End = serde_json::from_str(text).map_err(|error| torn(&error.to_string()))?;
-        if end.end != number {
-            return Err(torn("it is not the line that the last one should be"));
-        }
-        self.has_end = true;
-        Ok(StateLine::End)
     }
 
     fn first(&mut self, text: &str) -> Result<StateLine<'_>, UnusableState> {

@@ -31,12 +31,6 @@ struct FoundFile {
     path: PathBuf,
 }
 
-struct Hashed {
-    site_path: String,
-    size: u64,
-    hash: Hash,
-}
-
 /// Hashes every file below `root` that `site` does not ignore, on all cores. Symbolic links within the root are
 /// followed. Times and sizes are not used: a build writes every file again, and an edit may keep the length.
 ///
@@ -52,26 +46,25 @@ pub fn snapshot(root: &Path, site: &Site) -> Result<Snapshot, DirectoryError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = sync_channel(WAITING);
     let receiver = Mutex::new(receiver);
-    let mut files = thread::scope(|scope| {
-        let hashers: Vec<_> = (0..threads).map(|_| scope.spawn(|| hash_all(&receiver))).collect();
+    let builder = Mutex::new(SnapshotBuilder::new(HashKind::Sha256));
+    let invalid = |reason| DirectoryError::Invalid { path: root.to_owned(), reason };
+    thread::scope(|scope| {
+        let hash_all = || {
+            hash_all(&receiver, |entry| {
+                builder.lock().unwrap_or_else(PoisonError::into_inner).push(entry).map_err(invalid)
+            })
+        };
+        let hashers: Vec<_> = (0..threads).map(|_| scope.spawn(hash_all)).collect();
         let mut walk = Walk { root: canonical, site, sender, batch: Vec::new(), above: Vec::new() };
         let walked = walk.folder(root, "").and_then(|()| walk.send());
         // The threads end when the queue is empty and all senders are dropped.
         drop(walk);
-        let mut files = Vec::new();
         for hasher in hashers {
-            let hashed = hasher.join().map_err(|_| DirectoryError::Panicked)?;
-            files.extend(hashed?);
+            hasher.join().map_err(|_| DirectoryError::Panicked)??;
         }
-        walked.map(|()| files)
+        walked
     })?;
-    files.sort_unstable_by(|left, right| left.site_path.cmp(&right.site_path));
-    let mut builder = SnapshotBuilder::new(HashKind::Sha256);
-    let invalid = |reason| DirectoryError::Invalid { path: root.to_owned(), reason };
-    for Hashed { site_path, size, hash } in files {
-        builder.push(FileEntry { path: &site_path, size: Some(size), hash }).map_err(invalid)?;
-    }
-    builder.finish().map_err(invalid)
+    builder.into_inner().unwrap_or_else(PoisonError::into_inner).finish().map_err(invalid)
 }
 
 struct Walk<'a> {
@@ -151,25 +144,27 @@ impl Walk<'_> {
     }
 }
 
-fn hash_all(receiver: &Mutex<Receiver<Vec<FoundFile>>>) -> Result<Vec<Hashed>, DirectoryError> {
+/// Passes the files of all batches to `add`.
+fn hash_all(
+    receiver: &Mutex<Receiver<Vec<FoundFile>>>,
+    add: impl Fn(FileEntry<'_>) -> Result<(), DirectoryError>,
+) -> Result<(), DirectoryError> {
     let mut buffer = vec![0; BUFFER];
-    let mut hashed = Vec::new();
-    let mut failed = None;
+    let mut result = Ok(());
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = next else { break };
         // The rest is received in any case, so that the walk does not block forever.
         for FoundFile { site_path, path } in batch {
-            if failed.is_some() {
+            if result.is_err() {
                 break;
             }
-            match hash(&path, &mut buffer) {
-                Ok((size, hash)) => hashed.push(Hashed { site_path, size, hash }),
-                Err(error) => failed = Some(DirectoryError::unreadable(&path, error)),
-            }
+            result = hash(&path, &mut buffer)
+                .map_err(|error| DirectoryError::unreadable(&path, error))
+                .and_then(|(size, hash)| add(FileEntry { path: &site_path, size: Some(size), hash }));
         }
     }
-    failed.map_or(Ok(hashed), Err)
+    result
 }
 
 fn hash(path: &Path, buffer: &mut [u8]) -> io::Result<(u64, Hash)> {
