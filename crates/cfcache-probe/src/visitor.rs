@@ -163,7 +163,8 @@ impl Visitor {
             }
             Err(error) => error,
         };
-        if !(may_lack_tls && self.supports_tls.get().is_none() && is_refusal_of_tls(&error)) {
+        // Another request may have shown in the meantime that it does not.
+        if !(may_lack_tls && self.supports_tls.get() != Some(&true) && is_refusal_of_tls(&error)) {
             return Err(no_answer(&error));
         }
         match self.ask(&without_tls(&origin), &path, headers, sink).await {

@@ -169,6 +169,46 @@ async fn connects_without_tls_to_a_local_address_that_lacks_it() {
     assert!(heads.iter().all(|head| head.contains("\r\ncf-access-client-secret: s3cret\r\n")), "{heads:?}");
 }
 
+/// The handshake of the second request begins before the first request is answered without TLS, and fails after that.
+#[tokio::test]
+async fn every_concurrent_handshake_that_fails_is_followed_by_a_request_without_tls() {
+    const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (begin_second, second_begins) = tokio::sync::oneshot::channel();
+    let (end_first, first_ended) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let accept = async || {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut received = [0; 4096];
+            assert!(socket.read(&mut received).await.unwrap() > 0);
+            socket
+        };
+        accept().await.write_all(NO_TLS).await.unwrap();
+        let mut first = accept().await;
+        begin_second.send(()).unwrap();
+        let mut second = accept().await;
+        first.write_all(answer(&format!("{HIT}connection: close\r\n"), "x").as_bytes()).await.unwrap();
+        drop(first);
+        first_ended.await.unwrap();
+        second.write_all(NO_TLS).await.unwrap();
+        drop(second);
+        accept().await.write_all(answer(HIT, "x").as_bytes()).await.unwrap();
+    });
+    let visitor = Visitor::builder("t").with_connect_to("127.0.0.1", port).build();
+    let first = async {
+        let visit = visitor.visit("https://www.example.com/a", &[]).await;
+        end_first.send(()).unwrap();
+        visit.unwrap()
+    };
+    let second = async {
+        second_begins.await.unwrap();
+        visitor.visit("https://www.example.com/b", &[]).await.unwrap()
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.answer.status, second.answer.status), (200, 200));
+}
+
 #[tokio::test]
 async fn probe_requests_each_url_once_in_order() {
     let server = Server::start(|head| {
