@@ -141,21 +141,32 @@ impl<'a> Bulk<'a> {
         // Created only now, so that a run that cannot start does not overwrite the list of the previous one.
         let create = |path: &Path| FailedTo::create(path, is_null_separated);
         let failed_to = failed_to.as_deref().map(create).transpose()?;
-        let after_purge = self.after_purge(before);
-        let action = after_purge.as_ref().map_or(Action::Purge, |after_purge| after_purge.action);
+        let action = self.scopes.first().map_or(Action::Purge, |scope| scope.action);
         let accepted = collector(visits.as_ref(), action).map(|accepted| Rc::new(RefCell::new(accepted)));
         self.accepted.clone_from(&accepted);
-        let console = self.console;
+        let (client, console) = (self.session.client.clone(), self.console);
+        let (scopes, routes) = (self.scopes.clone(), self.routes);
         let (mut report, mut exit, journal) = self.send(input, failed_to, journal).await;
         let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
         let is_accepted = accepted.as_ref().is_some_and(|accepted| accepted.last().is_some());
         if exit == Exit::Interrupted && is_accepted {
             console.note("interrupted: what was accepted was neither verified nor fetched");
-        } else if let (Some(visits), Some(accepted), Some(mut after_purge)) = (visits, accepted, after_purge)
+        } else if let (Some(visits), Some(accepted)) = (visits, accepted)
             && exit != Exit::Interrupted
         {
-            after_purge.journal = journal;
-            let seen = after_purge.run(visits, accepted, &mut report).await;
+            let after_purge = AfterPurge {
+                client,
+                action,
+                scopes,
+                routes,
+                console,
+                before,
+                files: None,
+                journal,
+                visits,
+                accepted,
+            };
+            let seen = after_purge.run(&mut report).await;
             // An unproven URL matters only if everything was accepted; otherwise the exit code is that of a worse
             // problem.
             if exit == Exit::Accepted || seen == Exit::Interrupted {
@@ -163,21 +174,6 @@ impl<'a> Bulk<'a> {
             }
         }
         Ok(report.with_exit(exit))
-    }
-
-    /// What the visitor requests after this run need to know of it.
-    fn after_purge(&self, before: Option<Before>) -> Option<AfterPurge<'a>> {
-        let scope = self.scopes.first()?;
-        Some(AfterPurge {
-            client: self.session.client.clone(),
-            action: scope.action,
-            scopes: self.scopes.clone(),
-            routes: self.routes,
-            console: self.console,
-            before,
-            files: None,
-            journal: None,
-        })
     }
 
     /// Sends the input.

@@ -73,8 +73,10 @@ pub(super) async fn run(job: EverythingJob, console: &dyn Console) -> Result<Rep
             before,
             files: None,
             journal: None,
+            visits,
+            accepted,
         };
-        exit = after_purge.run(visits, accepted, &mut report).await;
+        exit = after_purge.run(&mut report).await;
     }
     session.close().await;
     Ok(report.with_exit(exit))

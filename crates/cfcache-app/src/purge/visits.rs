@@ -11,8 +11,8 @@ use cfcache_model::endpoint::{Action, PurgeCache};
 use cfcache_model::target::Target;
 use cfcache_probe::{
     AcceptedUrl, AcceptedUrls, CacheStatus, Decided, Gate, NoAnswer, Passage, RandomSample, Unproven,
-    UrlList, UrlToVerify, Variant, Verdict, Verification, VerifyEvent, VerifySettings, Visit, VisitRequest,
-    Visitor, Warmed, host_of, seed, wait_at_gate,
+    UrlToVerify, Variant, Verdict, Verification, VerifyEvent, VerifySettings, Visit, VisitRequest, Visitor,
+    Warmed, host_of, seed, wait_at_gate,
 };
 
 use crate::console::Console;
@@ -236,7 +236,7 @@ pub(super) fn collector(visits: Option<&Visits>, action: Action) -> Option<Accep
     Some(AcceptedUrls::new(keep, action, seed()))
 }
 
-/// A run whose URLs were accepted, for the visitor requests after it.
+/// The visitor requests after a run. The URLs of `--verify-url` and the accepted ones are numbered in that order.
 pub(super) struct AfterPurge<'a> {
     pub(super) client: Client,
     pub(super) action: Action,
@@ -250,38 +250,36 @@ pub(super) struct AfterPurge<'a> {
     pub(super) files: Option<&'a SiteFiles<'a>>,
     /// The journal, which contains what earlier runs verified and records what this one verifies.
     pub(super) journal: Option<Writer>,
+    pub(super) visits: Visits,
+    /// The accepted URLs.
+    pub(super) accepted: AcceptedUrls,
 }
 
 impl AfterPurge<'_> {
     /// Verifies and warms, adds the results to the report, and returns the exit code.
-    pub(super) async fn run(
-        &self,
-        mut visits: Visits,
-        mut accepted: AcceptedUrls,
-        report: &mut Report,
-    ) -> Exit {
+    pub(super) async fn run(mut self, report: &mut Report) -> Exit {
         let mut exit = Exit::Accepted;
         // If nothing was accepted, there is nothing to verify.
-        let Some(last) = accepted.last() else { return exit };
-        let visitor = Arc::new(visits.visitor.build());
-        accepted.sort();
-        let given = visits.verify.as_mut().map(|job| core::mem::take(&mut job.urls)).unwrap_or_default();
-        let urls = Urls { given, given_at: last, accepted, run: self };
-        if let Some(job) = &visits.verify {
-            let verified = report.verify.insert(self.verify(job, &urls, &visitor).await);
+        if self.accepted.last().is_none() {
+            return exit;
+        }
+        self.accepted.sort();
+        let visitor = Arc::new(self.visits.visitor.clone().build());
+        if let Some(job) = &self.visits.verify {
+            let verified = report.verify.insert(self.verify(job, &visitor).await);
             if !verified.is_whole {
                 return Exit::Interrupted;
             }
             exit = verified.exit();
         }
-        if let Some(job) = &visits.warm {
+        if let Some(job) = &self.visits.warm {
             let is_there = |number: usize| match self.files {
-                Some(files) => urls.get(number).is_some_and(|url| !files.is_gone(&url.target)),
+                Some(files) => self.url(number).is_some_and(|url| !files.is_gone(&url.target)),
                 None => true,
             };
             let skips = report.verify.as_ref().map_or(&[][..], |verified| &verified.warming_skips);
             let is_wanted = |number: usize| !skips.get(number).copied().unwrap_or(false) && is_there(number);
-            let (warmed, is_whole) = self.warm(job, &urls, &is_wanted, &visitor).await;
+            let (warmed, is_whole) = self.warm(job, &is_wanted, &visitor).await;
             // A warming failure is reported too, but an unproven URL is worse.
             exit = exit.or(warmed.exit());
             report.warm = Some(warmed);
@@ -290,6 +288,32 @@ impl AfterPurge<'_> {
             }
         }
         exit
+    }
+
+    /// The number of explicitly named URLs.
+    fn given(&self) -> usize {
+        self.visits.verify.as_ref().map_or(0, |job| job.urls.len())
+    }
+
+    /// The number of URLs that are kept.
+    fn count(&self) -> usize {
+        self.given() + self.accepted.len()
+    }
+
+    /// The number of URLs, including those that are not kept.
+    fn count_all(&self) -> u64 {
+        self.given() as u64 + self.accepted.seen()
+    }
+
+    fn url(&self, number: usize) -> Option<AcceptedUrl> {
+        match self.visits.verify.as_ref().and_then(|job| job.urls.get(number)) {
+            Some(target) => {
+                let scope = self.scope_of(&target);
+                // What covers it was accepted by then.
+                Some(AcceptedUrl::new(target, self.action, scope, self.accepted.last()?))
+            }
+            None => self.accepted.get(number - self.given()),
+        }
     }
 
     /// The index of the scope of a URL.
@@ -332,19 +356,19 @@ impl AfterPurge<'_> {
 
     /// The numbers of the URLs to verify, ascending, or `None` for all; and the number of those that an earlier run
     /// verified.
-    fn to_verify(&self, job: &VerifyJob, urls: &Urls<'_>) -> (Option<Vec<usize>>, u64) {
-        let given = urls.given.len();
+    fn to_verify(&self, job: &VerifyJob) -> (Option<Vec<usize>>, u64) {
+        let given = self.given();
         let earlier = self.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
         let is_new = |number: &usize| {
-            earlier.is_none_or(|earlier| urls.get(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
+            earlier.is_none_or(|earlier| self.url(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
         };
-        let accepted = || (given..urls.len()).filter(is_new);
+        let accepted = || (given..self.count()).filter(is_new);
         let count = accepted().count();
-        let skipped = (urls.len() - given - count) as u64;
+        let skipped = (self.count() - given - count) as u64;
         let chosen: Vec<usize> = match (&self.before, job.sample) {
             (Some(before), _) => {
                 let is_known = |number: &usize| {
-                    urls.get(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
+                    self.url(*number).is_some_and(|url| before.contains_key(&*url.target.text()))
                 };
                 accepted().filter(is_known).collect()
             }
@@ -362,10 +386,10 @@ impl AfterPurge<'_> {
     }
 
     /// Requests the URLs until each has a verdict, and purges again those whose old copy is still served.
-    async fn verify(&self, job: &VerifyJob, urls: &Urls<'_>, visitor: &Arc<Visitor>) -> VerifyReport {
+    async fn verify(&self, job: &VerifyJob, visitor: &Arc<Visitor>) -> VerifyReport {
         let Self { before, files, journal, .. } = self;
-        let (chosen, skipped) = self.to_verify(job, urls);
-        let count = chosen.as_ref().map_or(urls.len(), Vec::len);
+        let (chosen, skipped) = self.to_verify(job);
+        let count = chosen.as_ref().map_or(self.count(), Vec::len);
         let number_of = |nth: usize| match &chosen {
             None => (nth < count).then_some(nth),
             Some(numbers) => numbers.get(nth).copied(),
@@ -375,9 +399,9 @@ impl AfterPurge<'_> {
         let mut settings = VerifySettings::new(self.action);
         (settings.timeout, settings.limits, settings.transition) = (job.timeout, job.limits, job.transition);
         let mut verification = Verification::new(settings);
-        let began = urls.accepted.began();
+        let began = self.accepted.began();
         let compared = files.filter(|_| job.expects_files);
-        let get = |nth: usize| number_of(nth).and_then(|number| urls.get(number));
+        let get = |nth: usize| number_of(nth).and_then(|number| self.url(number));
         let mut begun = 0;
         let mut next = || {
             let url = get(begun)?;
@@ -396,7 +420,7 @@ impl AfterPurge<'_> {
         let mut report = VerifyReport { skipped, ..VerifyReport::default() };
         let mut colos = BTreeSet::new();
         // If all URLs are verified, each host must serve every file at one of its URLs.
-        let must_serve = compared.filter(|_| urls.all() == count as u64);
+        let must_serve = compared.filter(|_| self.count_all() == count as u64);
         // By host and file: its first URL with the verdict; `None` once a URL of it serves it, or has no verdict yet,
         // which is reported separately.
         let mut unserved: BTreeMap<(String, String), Option<(String, Decided)>> = BTreeMap::new();
@@ -444,7 +468,7 @@ impl AfterPurge<'_> {
                 report.is_origin_late |=
                     matches!(verdict, Verdict::Unproven(Unproven::Unexpected { .. } | Unproven::StillThere));
                 if let Some(journal) = journal.as_ref().filter(|_| verdict.is_settled())
-                    && number_of(decided.url).is_some_and(|number| number >= urls.given.len())
+                    && number_of(decided.url).is_some_and(|number| number >= self.given())
                 {
                     unwritten.insert(url.ordinal..url.ordinal + 1);
                     if unwritten.len() >= WRITTEN_AT_ONCE {
@@ -487,7 +511,7 @@ impl AfterPurge<'_> {
         }
         report.sort();
         report.colos = colos.into_iter().collect();
-        report.sample_of = (urls.all() > report.probed + skipped).then_some(urls.all());
+        report.sample_of = (self.count_all() > report.probed + skipped).then_some(self.count_all());
         report
     }
 
@@ -495,11 +519,10 @@ impl AfterPurge<'_> {
     async fn warm(
         &self,
         job: &WarmJob,
-        urls: &Urls<'_>,
         is_wanted: &dyn Fn(usize) -> bool,
         visitor: &Arc<Visitor>,
     ) -> (WarmReport, bool) {
-        let wanted = || (0..urls.len()).filter(|number| is_wanted(*number));
+        let wanted = || (0..self.count()).filter(|number| is_wanted(*number));
         let requests = (wanted().count() * job.variants.len()) as u64;
         let meter = RefCell::new(Meter::new("request", "fetched", Some(requests)));
         let mut report = WarmReport::default();
@@ -511,7 +534,7 @@ impl AfterPurge<'_> {
             meter.borrow_mut().count(!matches!(warmed, Warmed::Failed(_) | Warmed::NotCertified(_)));
             report.count(target, variant, warmed);
         };
-        let targets = wanted().filter_map(|number| VisitRequest::from_target(&urls.get(number)?.target));
+        let targets = wanted().filter_map(|number| VisitRequest::from_target(&self.url(number)?.target));
         let stop = self.console.interrupted(1);
         let (limits, certify, variants) = (job.limits, job.certify, &job.variants);
         let warming =
@@ -529,36 +552,6 @@ impl AfterPurge<'_> {
 
 /// The number of URLs in one request, as the smallest plan allows.
 const GROUP: usize = 30;
-
-/// The explicitly named URLs and the accepted ones, numbered in that order.
-struct Urls<'a> {
-    given: UrlList,
-    /// When what covers those that were named was accepted.
-    given_at: core::time::Duration,
-    accepted: AcceptedUrls,
-    run: &'a AfterPurge<'a>,
-}
-
-impl Urls<'_> {
-    const fn len(&self) -> usize {
-        self.given.len() + self.accepted.len()
-    }
-
-    fn get(&self, number: usize) -> Option<AcceptedUrl> {
-        match self.given.get(number) {
-            Some(target) => {
-                let scope = self.run.scope_of(&target);
-                Some(AcceptedUrl::new(target, self.run.action, scope, self.given_at))
-            }
-            None => self.accepted.get(number - self.given.len()),
-        }
-    }
-
-    /// The number of URLs, including those that are not kept.
-    const fn all(&self) -> u64 {
-        self.given.len() as u64 + self.accepted.seen()
-    }
-}
 
 fn url_of(url: &AcceptedUrl) -> String {
     match &url.target {

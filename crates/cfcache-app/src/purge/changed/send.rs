@@ -84,7 +84,7 @@ async fn send_with(
         send_groups(session, job, &found, work, accepted.as_ref(), report, console).await?
     };
     let accepted = accepted.and_then(Rc::into_inner).map(RefCell::into_inner);
-    let Some((visits, mut accepted)) = visits.zip(accepted) else {
+    let Some((visits, accepted)) = visits.zip(accepted) else {
         return Ok((exit, Exit::Accepted));
     };
     if exit != Exit::Accepted {
@@ -93,7 +93,7 @@ async fn send_with(
     let caps = caps(session.set_plan(found.plan()), Kind::Files, None, console);
     let (scopes, routes) = (found.purge_scopes(job.action, Kind::Files, caps), found.routes());
     let files = SiteFiles::new(&job.site, work);
-    let after_purge = AfterPurge {
+    let mut after_purge = AfterPurge {
         client: session.client.clone(),
         action: job.action,
         scopes,
@@ -102,13 +102,17 @@ async fn send_with(
         before,
         files: Some(&files),
         journal: None,
+        visits,
+        accepted,
     };
     // If everything is purged, no URL was purged individually.
     let covered: Vec<&Target> =
         if work.is_everything { work.urls().collect() } else { work.covered.iter().collect() };
-    accepted.begin_part(job.action);
-    accepted.cover(covered.into_iter().map(|target| (after_purge.scope_of(target), target)));
-    Ok((exit, after_purge.run(visits, accepted, report).await))
+    let covered: Vec<(usize, &Target)> =
+        covered.into_iter().map(|target| (after_purge.scope_of(target), target)).collect();
+    after_purge.accepted.begin_part(job.action);
+    after_purge.accepted.cover(covered);
+    Ok((exit, after_purge.run(report).await))
 }
 
 /// Sends the entries of each kind.
