@@ -100,7 +100,7 @@ fn check(noun: &str, secret: &str) -> Result<(), InvalidInput> {
     }
 }
 
-/// Removes secrets from text of other origin, such as a server's message.
+/// Removes secrets from text that the program did not write, such as a server's message.
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// The newest secret is last. Clones share the list.

@@ -43,7 +43,7 @@ pub struct Client {
 impl Client {
     /// Creates a client that sends the requests of `codec` over `transport`.
     ///
-    /// The credentials of `codec` are removed from everything that the API responds.
+    /// The credentials of `codec` are removed from every response.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, codec: Codec, policy: Policy) -> Self {
         let limiter = Arc::new(RateLimiter::new(&policy));

@@ -1,8 +1,8 @@
 //! The engine: state machines that decide which request is sent when, and what follows from its result. They do no IO
 //! and read no clock; `now` is a parameter.
 //!
-//! - [`PurgeJob`]: a whole purge, from entries to a summary; it returns requests as HTTP and takes responses as HTTP
-//! - [`Scheduler`]: ordering and retries of requests of any type; a job has one for each scope
+//! - [`PurgeJob`]: a whole purge, from entries to a summary; it returns HTTP requests and takes HTTP responses
+//! - [`Scheduler`]: the order and the retries of requests of any type; a job has one for each scope
 //! - [`RateLimiter`]: the rate limits, shared by all jobs and calls of an account
 //!
 //! A scheduler has these methods:
@@ -73,7 +73,8 @@ pub struct Policy {
     /// progress, waiting for the rate limit uses up no retries.
     pub max_retries: u32,
     /// The longest single wait that a server may demand (with `Retry-After`, or with the quota in its headers), and the
-    /// longest time in which all requests are refused because of the rate. Default: 10 minutes.
+    /// longest time in which all requests may be refused because of the rate. After a longer one, the run stops with
+    /// [`Stop::WaitTooLong`]. Default: 10 minutes.
     pub max_wait: Duration,
     /// The rate limits of the plan; `None` obeys only the server's headers. Default: those of
     /// [`Plan::Free`](cfcache_model::Plan::Free), which are valid for every plan.
@@ -119,13 +120,13 @@ pub enum Reason {
     Event,
 }
 
-/// The result of an attempt.
+/// The result of an attempt to send a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whoever reports must choose among these")]
 pub enum AttemptResult {
-    /// It was done.
+    /// The server did what was requested.
     Done,
-    /// The server refused because of too many requests.
+    /// The server refused the request because there were too many.
     RateLimited {
         /// The wait that the server demanded.
         retry_after: Option<Duration>,
@@ -137,11 +138,11 @@ pub enum AttemptResult {
     },
     /// The server refused the request; a retry cannot help.
     Refused,
-    /// The response does not tell whether it was done.
+    /// The response does not say whether the server did what was requested.
     Unclear,
     /// There was no complete response.
     Lost {
-        /// Whether it can have been processed.
+        /// Whether the server may have processed the request.
         delivery: Delivery,
         /// Whether another attempt can help.
         retryable: bool,

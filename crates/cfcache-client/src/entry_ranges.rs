@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-/// A set of entries, identified by their ordinals, stored as ranges.
+/// A set of entries, identified by their positions in the input ([`Entry::ordinal`](cfcache_model::plan::Entry)), and
+/// stored as ranges.
 ///
 /// - Ten million entries that were accepted in sequence are one range.
 /// - Ranges may be inserted in any order and may overlap.

@@ -28,7 +28,7 @@ pub struct Error {
     pub elapsed: Duration,
     /// The `cf-ray` of the last response, which Cloudflare's support asks for.
     pub ray: Option<String>,
-    /// Whether an earlier attempt ended without saying whether it was done.
+    /// Whether an earlier attempt that failed may have taken effect nonetheless.
     pub unclear: bool,
     /// The result of the last attempt, if it is not the reason why the request ended.
     pub last_try: Option<Box<ErrorCause>>,
@@ -46,7 +46,7 @@ pub enum ErrorCause {
     Stopped(Stop),
     /// It could not be encoded as a request.
     Unwritable(http::Error),
-    /// Its kind differs from that of its scope.
+    /// An entry is of another kind than its scope.
     Misplaced {
         /// The kind of the scope.
         expected: Kind,

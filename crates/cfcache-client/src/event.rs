@@ -76,12 +76,12 @@ pub enum Event<'a> {
         /// The entries.
         entries: &'a [Entry],
     },
-    /// A request was sent.
+    /// A request is sent.
     Sent {
-        /// How many.
+        /// How many requests are in flight, including this one.
         in_flight: usize,
     },
-    /// A request and its result.
+    /// A request has ended, with a response or without one.
     Exchange(Exchange<'a>),
     /// The API reported an error or a message with a successful response.
     Warning(&'a ResponseInfo),
@@ -91,16 +91,16 @@ pub enum Event<'a> {
         /// The duration of the first such wait.
         wait: Duration,
     },
-    /// Nothing more is sent for this time, unless a request ends earlier.
+    /// Nothing more is sent for this time, unless a request in flight ends earlier.
     Waiting {
-        /// How long.
+        /// The duration.
         wait: Duration,
-        /// What for.
+        /// The reason.
         reason: Reason,
     },
     /// A request will be sent again.
     Retrying {
-        /// The wait before that.
+        /// The wait before it is sent again.
         wait: Duration,
         /// Whether everything else waits as well.
         holds_all: bool,
@@ -153,7 +153,7 @@ pub struct Exchange<'a> {
     pub result: Result<&'a Response, &'a TransportError>,
     /// Removes the credentials from the response and its headers.
     pub redactor: &'a Redactor,
-    /// Returns whether it was refused because there were too many requests.
+    /// Whether it was refused because there were too many requests.
     pub rate_limited: bool,
 }
 

@@ -11,7 +11,7 @@ use cfcache_model::target::Kind;
 
 use crate::entry_ranges::EntryRanges;
 
-/// The action, the zone and the kind of entries. A job has one or more scopes.
+/// What entries are purged: the action, the zone, and the kind of the entries. A job has one or more scopes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PurgeScope {

@@ -49,7 +49,7 @@ impl Phase {
     }
 }
 
-/// The cause of a failure, as far as a caller needs it to decide what to do.
+/// The cause of a failure, in as much detail as a caller needs to decide what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -110,7 +110,7 @@ impl TransportError {
         self
     }
 
-    /// Overrides whether a retry can help, for causes where that depends on more than the cause.
+    /// Sets whether a retry can help, if that depends on more than the cause.
     #[must_use]
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
@@ -141,8 +141,8 @@ impl TransportError {
         self.cause
     }
 
-    /// Returns whether any part of the request was sent, as far as that is known. It was not if the request was still
-    /// waiting for a connection, or no connection could be opened.
+    /// Returns whether any part of the request may have been sent. This is `false` if the request was still waiting for
+    /// a connection, or if no connection could be opened.
     #[must_use]
     pub fn is_sent(&self) -> bool {
         self.delivery != Delivery::NotSent || self.phase > Phase::Write
@@ -154,7 +154,7 @@ impl TransportError {
         self.head.take().map(|head| *head)
     }
 
-    /// Status and headers of the response, if they arrived before the failure. In this case reading the body failed.
+    /// Status and headers of the response, if they arrived before the failure: then only reading the body failed.
     #[must_use]
     pub fn head(&self) -> Option<&http::response::Parts> {
         self.head.as_deref()

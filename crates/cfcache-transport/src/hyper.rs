@@ -28,7 +28,7 @@ use crate::hyper::tls::{Protocol, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::{Origin, Request, ResponseFuture, Scheme, Transport, TransportError};
 
-/// HTTP/1.1 and HTTP/2 over TCP and TLS, on hyper's connection API.
+/// A transport that speaks HTTP/1.1 and HTTP/2 over TCP and TLS.
 ///
 /// - Over HTTP/2 all requests share one connection up to the server's limit; over HTTP/1.1 there is a small pool.
 /// - A request is resent only if the server certainly did not process it, at most twice, and within the time limit of
@@ -262,7 +262,7 @@ impl Default for Timeouts {
 pub enum Roots {
     /// Those of the operating system.
     Platform,
-    /// Mozilla's list, included in this build, for containers that have none.
+    /// Mozilla's list, which is included in this build, for containers without certificates.
     Bundled,
 }
 
@@ -314,7 +314,8 @@ impl HyperTransportBuilder {
         self
     }
 
-    /// Uses a proxy for every origin; see [`ProxyRules`] for rules by origin.
+    /// Connects through this proxy; `None`, the default, connects directly. [`ProxyRules::intercepts`] chooses the
+    /// proxy for an origin.
     pub fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
         self.proxy = proxy;
         self
@@ -335,7 +336,7 @@ impl HyperTransportBuilder {
         self
     }
 
-    /// Additionally trusts the authorities in `pem`. Can be called several times.
+    /// Trusts also the certificate authorities in `pem`. Can be called several times.
     pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_pem.push(pem.into());
         self

@@ -1,11 +1,11 @@
-//! Sends one HTTP request to one origin, and reports whether it can have been processed.
+//! Sends one HTTP request to one origin, and reports whether the server may have processed it.
 //!
 //! This crate knows HTTP, TLS, proxies and time limits. It does not know what a request means, and it never repeats a
 //! request that may have been processed: only the caller can know whether that is safe.
 //!
-//! - [`Transport`]: the trait that the layer above sees; a function implements it, too
+//! - [`Transport`]: the trait that callers use; functions implement it, too
 //! - [`Origin`]: scheme, host and port
-//! - [`TransportError`]: what went wrong; its [`Delivery`] says whether the request can have been processed
+//! - [`TransportError`]: what went wrong; its [`Delivery`] says whether the request may have been processed
 //! - `HyperTransport`: the implementation over hyper, with the feature `hyper`
 //! - `ScriptedTransport`, `RecordingTransport`: answer in tests, with the feature `test-util`
 //!
@@ -57,14 +57,14 @@ pub use crate::script::{RecordingTransport, ScriptedTransport};
 pub struct Operation {
     /// The name of the operation, such as `purge_cache`.
     pub name: &'static str,
-    /// The number of the batch in a run, counted from 0; `None` for a single call.
+    /// The number of the batch that the request carries, counted from 0; `None` if the caller sends no batches.
     pub batch: Option<u64>,
     /// The number of the attempt, counted from 1.
     pub attempt: u32,
 }
 
 impl Operation {
-    /// Creates an operation that is not part of a run.
+    /// Creates an operation for the first attempt of a request without a batch.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self { name, batch: None, attempt: 1 }
@@ -105,15 +105,17 @@ impl Request {
         Self { operation, message, sent: None }
     }
 
-    /// Sets `flag` to whether the request was handed to a connection, for a caller that may drop the future of
-    /// [`Transport::send`]: while it is `false`, no byte of the request has been written.
+    /// Lets the transport report in `flag` whether the request was handed to a connection. A caller that drops the
+    /// future of [`Transport::send`] can read it afterwards: if it is `false`, no byte of the request was written.
     #[must_use]
     pub fn with_sent_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.sent = Some(flag);
         self
     }
 
-    /// Sets the caller's flag, if there is one, to whether the request has been handed to a connection.
+    /// Sets the flag of [`with_sent_flag`](Self::with_sent_flag), if there is one. A transport calls this with `true`
+    /// before it hands the request to a connection, and with `false` if the request was certainly not processed and is
+    /// sent again.
     pub fn set_sent(&self, is_sent: bool) {
         if let Some(flag) = &self.sent {
             flag.store(is_sent, Ordering::Relaxed);
@@ -144,10 +146,11 @@ pub type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Result<Response, Trans
 ///
 /// Implementations guarantee:
 ///
-/// - One call sends at most one request, or returns evidence that nothing was processed ([`Delivery::NotSent`]).
+/// - The server processes the request of a call at most once. If it certainly did not process it, the error says so
+///   ([`Delivery::NotSent`]).
 /// - The call includes reading the body: an `Ok` contains the complete response.
 /// - Every status is an `Ok`, including redirects and server errors.
-/// - Dropping the future cancels the request.
+/// - Dropping the future cancels the request, which the server may have received by then.
 pub trait Transport: Send + Sync {
     /// Sends `request` and reads the complete response.
     ///

@@ -3,7 +3,9 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
-/// The scheme of an origin: `https`, or `http` for this machine or if it was explicitly allowed.
+/// The scheme of an origin.
+///
+/// `http` is meant for this machine; a transport refuses it for other machines unless it was explicitly allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {

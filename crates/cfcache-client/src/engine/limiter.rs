@@ -44,8 +44,8 @@ const CALM_SECONDS: f64 = 1.0;
 /// Decides when requests may be sent. [`RateLimiter`] implements the limits of the API. A program whose limits are kept
 /// elsewhere (in a database that several processes share) implements its own.
 ///
-/// One limiter is shared by everything that uses one account's limits. Every method takes the time since a moment that
-/// all users of the limiter share, and returns without waiting.
+/// One limiter is shared by everything that uses one account's limits. `now` is the time since a moment that all users
+/// of the limiter share. No method waits.
 pub trait Limiter: fmt::Debug + Send + Sync {
     /// Takes the cost of a request from the limits, and one of the slots for requests in flight.
     ///
@@ -54,7 +54,8 @@ pub trait Limiter: fmt::Debug + Send + Sync {
     /// The [`Reason`] if the request may not be sent now. [`ready_at`](Self::ready_at) returns when it may be.
     fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Reason>;
 
-    /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first.
+    /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first. At
+    /// that time, the engine calls [`acquire`](Self::acquire) again.
     fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration>;
 
     /// Frees the slot of a request that was sent at `sent`, and learns from its result. If the server demands that all
@@ -82,7 +83,8 @@ pub trait Limiter: fmt::Debug + Send + Sync {
         Duration::ZERO
     }
 
-    /// A number that changes whenever a denied request may be allowed earlier than was said.
+    /// A number that changes whenever a refused request may be allowed earlier than [`ready_at`](Self::ready_at)
+    /// returned.
     fn version(&self) -> u64;
 
     /// Ready once [`version`](Self::version) differs from `seen`; otherwise wakes the task when it does.

@@ -43,7 +43,7 @@ pub enum Step {
     Wait {
         /// The time; `None` to wait only for events.
         until: Option<Duration>,
-        /// Whether another request would be taken.
+        /// Whether no request is left to be sent for the first time, and more may follow.
         wants_input: bool,
         /// The reason for the wait.
         reason: Reason,
@@ -58,9 +58,9 @@ pub enum Step {
 pub enum Decision<R> {
     /// It has ended, with success or failure.
     Ended(Ended<R>),
-    /// It will be sent again, not before that time.
+    /// It will be sent again.
     Again {
-        /// When.
+        /// The earliest time of that.
         at: Duration,
         /// Whether everything else waits as well.
         holds_all: bool,
@@ -77,7 +77,7 @@ pub struct Ended<R> {
     pub attempts: u32,
     /// The time since it was first sent.
     pub elapsed: Duration,
-    /// Whether an attempt ended without saying whether it was done.
+    /// Whether an attempt that failed may have been processed nonetheless.
     pub unclear: bool,
 }
 
@@ -176,7 +176,7 @@ impl<R> Scheduler<R> {
         self.queued.push_back(ScheduledRequest::new(request, cost, replay));
     }
 
-    /// Adds a request before all that were not sent yet: a part of one that was sent.
+    /// Adds a request before all that have not been sent, such as a part of a request that was split.
     pub fn push_front(&mut self, request: R, cost: Cost, replay: Replay) {
         self.queued.push_front(ScheduledRequest::new(request, cost, replay));
     }
