@@ -132,7 +132,8 @@ impl Pool {
         result
     }
 
-    /// The next lease: of a free connection, or without one, if its holder may open a connection.
+    /// Returns a lease: with a free connection, or without one if its holder may open one; `None` if the next request
+    /// has to wait.
     fn next(self: &Arc<Self>, state: &mut PoolState) -> Option<Lease> {
         let lease = |connection: Option<Connection>, was_idle| Lease {
             pool: Arc::clone(self),
@@ -192,16 +193,9 @@ impl PoolState {
 impl Lease {
     /// Opens the connection.
     async fn open(&mut self, deadline: Deadline) -> Result<(), TransportError> {
-        match self.connect(deadline).await {
-            Ok(connection) => {
-                self.opened(connection);
-                Ok(())
-            }
-            Err(error) => {
-                self.failed(&error);
-                Err(error)
-            }
-        }
+        let connection = self.connect(deadline).await.inspect_err(|error| self.failed(error))?;
+        self.opened(connection);
+        Ok(())
     }
 
     async fn connect(&self, deadline: Deadline) -> Result<Connection, TransportError> {

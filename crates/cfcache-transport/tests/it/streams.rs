@@ -56,6 +56,14 @@ async fn a_streamed_body_arrives_in_order_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_body_of_many_pieces_is_returned_whole() {
+    let server = Server::start(chunks(300, "0\r\n\r\n")).await;
+    let transport = server.transport();
+    let (_, pieces) = stream(&transport).await;
+    assert_eq!(send(&transport, get("/")).await.unwrap().body(), &pieces);
+}
+
+#[tokio::test]
 async fn a_streamed_body_above_the_limit_is_an_error_with_the_headers() {
     let server = Server::start(chunks(300, "0\r\n\r\n")).await;
     let transport = server.builder().with_max_body(10_000).build().unwrap();

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::spans::Recording;
-use crate::support::{Server, read_request, request, send};
+use crate::support::{Server, answer_all, read_request, request, send};
 use crate::tls::{Authority, config, serve_tls};
 
 const TOKEN: &str = "v1.0-do-not-print-me";
@@ -58,6 +58,15 @@ async fn each_step_through_a_proxy_has_a_span_without_secrets() {
     assert_eq!(exchange(3), ["POST", "\"/a\"", "false", "HTTP/2.0", "200", "6"]);
     assert_eq!(exchange(4), ["POST", "\"/a\"", "true", "HTTP/2.0", "200", "6"]);
     assert!(spans.iter().all(|span| !span.contains_key("error")), "{shown}");
+}
+
+#[tokio::test]
+async fn the_size_of_a_streamed_body_is_recorded() {
+    let recording = Recording::start();
+    let server = Server::start(|_, socket| answer_all(socket, "twelve bytes")).await;
+    server.transport().stream(secret(), &mut |_| ()).await.unwrap();
+    let spans = recording.finish();
+    assert_eq!((spans[1]["name"].as_str(), spans[1]["received_bytes"].as_str()), ("exchange", "12"));
 }
 
 #[tokio::test]
