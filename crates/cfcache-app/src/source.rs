@@ -13,7 +13,7 @@ mod seal;
 pub mod sitemap;
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Error, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -429,18 +429,20 @@ fn read<T: Take>(
 }
 
 fn read_lines<T: Take, R: Read>(mut lines: Lines<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
-    for number in 1.. {
-        let line = lines.next_line();
-        let is_end = matches!(line, Line::End | Line::Failed(_));
-        take.line(&EntryOrigin::Line(name, number), line)?;
-        if is_end {
-            break;
-        }
+    let mut number = 0;
+    loop {
+        number += take.plain_lines(lines.plain())?;
         if !lines.has_more_at_hand() {
             take.pause()?;
         }
+        let line = lines.next_line();
+        let is_end = matches!(line, Line::End | Line::Failed(_));
+        number += 1;
+        take.line(&EntryOrigin::Line(name, number), line)?;
+        if is_end {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 fn read_array<T: Take, R: Read>(mut array: Array<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
@@ -495,6 +497,12 @@ impl fmt::Display for EntryOrigin<'_> {
 trait Take {
     /// Why no more lines are wanted.
     type Enough;
+
+    /// Takes lines from the front as long as they need no further look, and returns how many. [`line`](Self::line) takes
+    /// any of them.
+    fn plain_lines(&mut self, _lines: &mut VecDeque<SharedText>) -> Result<u64, Self::Enough> {
+        Ok(0)
+    }
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Self::Enough>;
 
@@ -614,12 +622,6 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    /// Adds any line.
-    #[inline(never)]
-    fn add(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
-        self.reading.line(origin, line, self)
-    }
-
     /// Compares an entry of a checked file with its first reading.
     fn verify(&mut self, given: &str) -> Option<Result<bool, Failure>> {
         self.seal.as_mut().map(|(seal, file)| seal.verify(given, file))
@@ -655,22 +657,34 @@ impl Chunks<'_> {
 impl Take for Chunks<'_> {
     type Enough = ();
 
-    #[inline]
-    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
-        let Line::Entry(given) = line else { return self.add(origin, line) };
+    /// Nearly every line of a pipe is a URL that is no path, and about which there are no warnings.
+    fn plain_lines(&mut self, lines: &mut VecDeque<SharedText>) -> Result<u64, ()> {
+        let mut taken = 0;
         if self.seal.is_some() || !self.reading.headers.is_empty() {
-            return self.add(origin, Line::Entry(given));
+            return Ok(taken);
         }
-        let bytes = given.len();
-        match Target::from_plain_line(self.reading.kind, given) {
-            // Nearly every line of a pipe. It is not a path, and there are no warnings about it.
-            Ok(target) => {
-                self.chunk.reserve();
-                self.chunk.push(Entry::from(target), bytes);
-                if self.chunk.is_full() { self.give() } else { Ok(()) }
+        while let Some(line) = lines.pop_front() {
+            let bytes = line.len();
+            match Target::from_plain_line(self.reading.kind, line) {
+                Ok(target) => {
+                    taken += 1;
+                    self.chunk.reserve();
+                    self.chunk.push(Entry::from(target), bytes);
+                    if self.chunk.is_full() {
+                        self.give()?;
+                    }
+                }
+                Err(line) => {
+                    lines.push_front(line);
+                    break;
+                }
             }
-            Err(given) => self.add(origin, Line::Entry(given)),
         }
+        Ok(taken)
+    }
+
+    fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
+        self.reading.line(origin, line, self)
     }
 
     fn entry(

@@ -82,8 +82,12 @@ impl<R: Read> Lines<R> {
             || (!self.is_in_long_line && self.delimiter.find(self.reader.buffer()).is_some())
     }
 
+    /// The next lines, if they were taken out of the buffer together and are plain.
+    pub fn plain(&mut self) -> &mut VecDeque<SharedText> {
+        &mut self.plain
+    }
+
     /// Returns the next line.
-    #[inline]
     pub fn next_line(&mut self) -> Line {
         match self.plain.pop_front() {
             Some(line) => Line::from_plain(line),
