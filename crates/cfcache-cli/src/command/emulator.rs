@@ -27,7 +27,7 @@ pub(crate) async fn serve(
 ) -> Result<Exit, Failure> {
     if !args.listen.ip().is_loopback() {
         let risk = match args.token {
-            Some(_) => "it is for tests only, and shows all of it without encryption",
+            Some(_) => "it is for tests only, and tokens are sent to it without encryption",
             None => "it is for tests only and accepts any token",
         };
         terminal.warn(&format!("other machines can reach the emulator; {risk}"));
