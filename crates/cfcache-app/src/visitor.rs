@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cfcache_model::InvalidInput;
 use cfcache_model::target::{Kind, Target};
-use cfcache_probe::{Expectation, GateSettings, InvalidCondition, Sha256, Visitor, VisitorBuilder, host_of};
+use cfcache_probe::{Expectation, GateSettings, Sha256, Visitor, VisitorBuilder, host_of};
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
@@ -72,7 +73,7 @@ pub fn visitor(
 ///
 /// [`Failure`] if it is not a URL and a condition.
 pub fn parse_gate(condition: &str, timeout: Option<Duration>, busts: bool) -> Result<GateJob, Failure> {
-    let expectation: Expectation = condition.parse().map_err(|invalid: InvalidCondition| {
+    let expectation: Expectation = condition.parse().map_err(|invalid: InvalidInput| {
         Failure::usage(format!("`--after`: {invalid}"))
             .with_hint("use a condition such as `https://origin.example.com/version.txt contains 42`")
     })?;

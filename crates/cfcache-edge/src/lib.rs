@@ -59,6 +59,6 @@ mod store;
 pub use crate::collector::{BodyCollector, Full};
 pub use crate::edge::{Edge, Object};
 pub use crate::purge::{Purge, PurgeEffect, PurgeFile, PurgeItems};
-pub use crate::rule::{CacheRules, Expression, InvalidExpression, InvalidRules};
+pub use crate::rule::{CacheRules, Expression};
 pub use crate::settings::{CacheEnvironment, CacheSettings, VisitorInfo};
 pub use crate::step::{Fetch, FetchTicket, FillId, Keep, OriginFailure, RequestStep, ResponseStep};

@@ -6,16 +6,16 @@ mod expression;
 mod ruleset;
 mod wildcard;
 
-use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
+use cfcache_model::InvalidInput;
 use http::{HeaderName, StatusCode};
 
 use crate::request::Asked;
 use crate::rule::wildcard::Wildcard;
 
-pub use crate::rule::expression::{Expression, InvalidExpression};
+pub use crate::rule::expression::Expression;
 
 /// Cache rules, in the order in which they apply.
 ///
@@ -25,16 +25,6 @@ pub use crate::rule::expression::{Expression, InvalidExpression};
 pub struct CacheRules {
     list: Vec<CacheRule>,
     notes: Vec<String>,
-}
-
-/// Why rules cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidRules {
-    /// The place in the JSON, such as `rules[0].expression`; empty if it is not JSON.
-    pub place: String,
-    /// What was found, and what is allowed.
-    pub message: String,
 }
 
 #[derive(Debug, Clone)]
@@ -137,8 +127,8 @@ impl CacheRules {
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] if a field, function, operator or parameter is not supported, with its name and place.
-    pub fn parse(json: &str) -> Result<Self, InvalidRules> {
+    /// [`InvalidInput`] if a field, function, operator or parameter is not supported, with its name and place.
+    pub fn parse(json: &str) -> Result<Self, InvalidInput> {
         ruleset::parse(json)
     }
 
@@ -149,32 +139,31 @@ impl CacheRules {
     ///
     /// # Errors
     ///
-    /// [`InvalidRules`] if the pattern has no host, a host that no URL has, a scheme or a query, or contains `**`.
-    pub fn with_eligible(mut self, pattern: &str) -> Result<Self, InvalidRules> {
-        let invalid = |message: String| InvalidRules { place: String::new(), message };
+    /// [`InvalidInput`] if the pattern has no host, a host that no URL has, a scheme or a query, or contains `**`.
+    pub fn with_eligible(mut self, pattern: &str) -> Result<Self, InvalidInput> {
         let found = format!("`{pattern}` is not of the form `HOST/PATH*`");
         if pattern.contains("://") {
-            return Err(invalid(format!("{found}: it has a scheme")));
+            return Err(InvalidInput::new(format!("{found}: it has a scheme")));
         }
         if pattern.contains(['?', '#']) {
-            return Err(invalid(format!(
+            return Err(InvalidInput::new(format!(
                 "{found}: it is matched against host and path, a query is in neither"
             )));
         }
         let (host, path) = pattern.split_at(pattern.find('/').unwrap_or(pattern.len()));
         if host.is_empty() {
-            return Err(invalid(format!("{found}: it has no host; `*{pattern}` is on every host")));
+            return Err(InvalidInput::new(format!("{found}: it has no host; `*{pattern}` is on every host")));
         }
         let is_in_hosts = |char: char| char.is_ascii_graphic() && !"\\@".contains(char);
         if let Some(odd) = host.chars().find(|char| !is_in_hosts(*char)) {
-            return Err(invalid(format!(
+            return Err(InvalidInput::new(format!(
                 "{found}: `{}` is in no host of a URL; a name with other letters is written as `xn--…`",
                 odd.escape_debug()
             )));
         }
         let text = format!("{}{path}", host.to_lowercase());
         let wildcard = Wildcard::parse(text.as_bytes(), true)
-            .map_err(|message| invalid(format!("{found}: {message}")))?;
+            .map_err(|message| InvalidInput::new(format!("{found}: {message}")))?;
         let effects = Effects { is_eligible: Some(true), ..Effects::default() };
         self.list.push(CacheRule { condition: RuleCondition::Place(wildcard), effects });
         Ok(self)
@@ -259,14 +248,3 @@ impl Vary {
         self.headers.iter().find(|(known, _)| known == name).map_or(&self.default, |(_, action)| action)
     }
 }
-
-impl fmt::Display for InvalidRules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place.as_str() {
-            "" => f.write_str(&self.message),
-            place => write!(f, "{place}: {}", self.message),
-        }
-    }
-}
-
-impl core::error::Error for InvalidRules {}

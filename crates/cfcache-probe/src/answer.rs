@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::time::SystemTime;
 
+use cfcache_model::InvalidInput;
 use http::header::{AGE, CONTENT_ENCODING, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
@@ -106,23 +107,11 @@ impl Sha256 {
     }
 }
 
-/// The error for a text that is not a SHA-256 hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidSha256;
-
-impl fmt::Display for InvalidSha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a SHA-256 hash has 64 hex digits")
-    }
-}
-
-impl core::error::Error for InvalidSha256 {}
-
 impl core::str::FromStr for Sha256 {
-    type Err = InvalidSha256;
+    type Err = InvalidInput;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSha256> {
-        Self::from_hex(text).ok_or(InvalidSha256)
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
+        Self::from_hex(text).ok_or_else(|| InvalidInput::new("a SHA-256 hash has 64 hex digits"))
     }
 }
 

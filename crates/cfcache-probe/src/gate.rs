@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+use cfcache_model::InvalidInput;
 use serde_json::Value;
 
 use crate::answer::{Sha256, VisitorAnswer};
@@ -53,55 +54,68 @@ pub struct Expectation {
 }
 
 impl FromStr for Expectation {
-    type Err = InvalidCondition;
+    type Err = InvalidInput;
 
     /// Parses `URL contains TEXT`, `URL status CODE`, `URL header NAME equals VALUE`, `URL json .path equals VALUE` or
     /// `URL sha256 HEX`. The text after the last keyword is used unchanged, without the blanks around it.
-    fn from_str(text: &str) -> Result<Self, InvalidCondition> {
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let (url, rest) = word(text);
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         if !matches!(scheme.as_deref(), Some("http" | "https")) {
-            return Err(InvalidCondition::Url(url.to_owned()));
+            return Err(InvalidInput::new(format!("`{url}` is not a URL with `https://` or `http://`")));
         }
         let authority = url.split_once("://").map_or("", |(_, rest)| rest);
         if authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
-            return Err(InvalidCondition::Credentials);
+            // The URL is not shown, because it may contain a password.
+            return Err(InvalidInput::new("the URL contains a user or a password, which is not sent"));
         }
         let (what, rest) = word(rest);
-        let equals = |rest: &str| -> Result<(String, String), InvalidCondition> {
+        let equals = |rest: &str| -> Result<(String, String), InvalidInput> {
             let (name, rest) = word(rest);
             let (equals, value) = word(rest);
             if name.is_empty() || equals != "equals" {
-                return Err(InvalidCondition::Equals(what.to_owned()));
+                let name = if what == "json" { ".path" } else { "NAME" };
+                return Err(InvalidInput::new(format!("`{what}` is followed by `{name} equals VALUE`")));
             }
             Ok((name.to_owned(), value.trim().to_owned()))
         };
         let condition = match what {
-            "contains" if rest.trim().is_empty() => return Err(InvalidCondition::NoText),
+            "contains" if rest.trim().is_empty() => return Err(InvalidInput::new("`contains` needs a text")),
             "contains" => Condition::Contains(rest.trim().to_owned()),
             "status" => match rest.trim().parse() {
                 Ok(code @ 100..=999) => Condition::Status(code),
-                _ => return Err(InvalidCondition::Status(rest.trim().to_owned())),
+                _ => return Err(InvalidInput::new(format!("`{}` is not an HTTP status", rest.trim()))),
             },
             "header" => {
                 let (name, value) = equals(rest)?;
                 if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                    return Err(InvalidCondition::HeaderName(name));
+                    return Err(InvalidInput::new(format!("`{name}` is not the name of a header")));
                 }
                 Condition::Header { name: name.to_ascii_lowercase(), value }
             }
             "json" => {
                 let (path, value) = equals(rest)?;
                 if parse_path(&path).is_none() {
-                    return Err(InvalidCondition::Path(path));
+                    return Err(InvalidInput::new(format!(
+                        "`{path}` is not a path such as `.build.version` or `.items[0].id`"
+                    )));
                 }
                 Condition::Json { path, value }
             }
             "sha256" => match Sha256::from_hex(rest.trim()) {
                 Some(hash) => Condition::Sha256(hash),
-                None => return Err(InvalidCondition::Hash),
+                None => return Err(InvalidInput::new("`sha256` is followed by 64 hex digits")),
             },
-            other => return Err(InvalidCondition::Word(other.to_owned())),
+            "" => {
+                return Err(InvalidInput::new(
+                    "a condition must follow the URL: `contains`, `status`, `header`, `json` or `sha256`",
+                ));
+            }
+            other => {
+                return Err(InvalidInput::new(format!(
+                    "`{other}` must be `contains`, `status`, `header`, `json` or `sha256`"
+                )));
+            }
         };
         Ok(Self { url: url.to_owned(), condition })
     }
@@ -130,57 +144,6 @@ impl fmt::Display for Expectation {
         write!(f, "{} {}", self.url, self.condition)
     }
 }
-
-/// Why a text is not a condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidCondition {
-    /// It does not start with a URL.
-    Url(String),
-    /// The URL contains a user or a password, which no request sends.
-    Credentials,
-    /// The word after the URL is not a known keyword.
-    Word(String),
-    /// `contains` has no text, so it would match everything.
-    NoText,
-    /// The status is not between 100 and 999.
-    Status(String),
-    /// The keyword is not followed by `NAME equals VALUE`.
-    Equals(String),
-    /// The name of the header is invalid.
-    HeaderName(String),
-    /// The path is invalid; a valid one is `.build.version`.
-    Path(String),
-    /// The hash does not have 64 hex digits.
-    Hash,
-}
-
-impl fmt::Display for InvalidCondition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url(found) => write!(f, "`{found}` is not a URL with `https://` or `http://`"),
-            // The URL is not shown, because it may contain a password.
-            Self::Credentials => f.write_str("the URL contains a user or a password, which is not sent"),
-            Self::Word(found) if found.is_empty() => f.write_str(
-                "a condition must follow the URL: `contains`, `status`, `header`, `json` or `sha256`",
-            ),
-            Self::Word(found) => {
-                write!(f, "`{found}` must be `contains`, `status`, `header`, `json` or `sha256`")
-            }
-            Self::NoText => f.write_str("`contains` needs a text"),
-            Self::Status(found) => write!(f, "`{found}` is not an HTTP status"),
-            Self::Equals(word) if word == "json" => f.write_str("`json` is followed by `.path equals VALUE`"),
-            Self::Equals(word) => write!(f, "`{word}` is followed by `NAME equals VALUE`"),
-            Self::HeaderName(found) => write!(f, "`{found}` is not the name of a header"),
-            Self::Path(found) => {
-                write!(f, "`{found}` is not a path such as `.build.version` or `.items[0].id`")
-            }
-            Self::Hash => f.write_str("`sha256` is followed by 64 hex digits"),
-        }
-    }
-}
-
-impl core::error::Error for InvalidCondition {}
 
 /// A part of a path in JSON.
 #[derive(Debug, PartialEq, Eq)]

@@ -46,12 +46,10 @@ mod warm;
 
 #[cfg(feature = "visitor")]
 pub use crate::accepted::{AcceptedUrl, AcceptedUrls, RandomSample, seed};
-pub use crate::answer::{Body, CacheStatus, InvalidSha256, Obstacle, Sha256, VisitorAnswer, edge_error};
+pub use crate::answer::{Body, CacheStatus, Obstacle, Sha256, VisitorAnswer, edge_error};
 #[cfg(feature = "visitor")]
 pub use crate::drive::{Passage, VerifyEvent, VisitRequest, probe, verify, wait_at_gate, warm};
-pub use crate::gate::{
-    Condition, Expectation, Gate, GateSettings, GateStep, InvalidCondition, Matcher, busted,
-};
+pub use crate::gate::{Condition, Expectation, Gate, GateSettings, GateStep, Matcher, busted};
 pub use crate::pace::{Limits, Reaction};
 pub use crate::queue::QueueTicket;
 pub use crate::url_list::UrlList;

@@ -7,6 +7,8 @@ use core::fmt;
 use core::net::IpAddr;
 use std::borrow::Cow;
 
+use cfcache_model::InvalidInput;
+
 use crate::request::Asked;
 use crate::rule::wildcard::Wildcard;
 
@@ -22,16 +24,6 @@ pub struct Expression {
     text: String,
     node: Node,
     notes: Vec<String>,
-}
-
-/// Why an expression is invalid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidExpression {
-    /// The position in characters, counted from 1.
-    pub at: usize,
-    /// What was found, and what is allowed.
-    pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +99,12 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// [`InvalidExpression`] if it is malformed, or contains an unsupported field, function or operator.
-    pub fn parse(text: &str) -> Result<Self, InvalidExpression> {
+    /// [`InvalidInput`] if it is malformed, or contains an unsupported field, function or operator.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let length = text.chars().count();
         if length > MAX_CHARS {
             let message = format!("an expression has at most {MAX_CHARS} characters, this one has {length}");
-            return Err(InvalidExpression { at: MAX_CHARS + 1, message });
+            return Err(InvalidInput::new(format!("{message}, at character {}", MAX_CHARS + 1)));
         }
         let mut parser = Parser { text, at: 0, depth: 0, inside_any: false, notes: Vec::new() };
         let node = match parser.peek() {
@@ -256,11 +248,12 @@ impl<'a> Parser<'a> {
         self.rest().chars().next()
     }
 
-    fn error(&self, message: impl Into<String>) -> InvalidExpression {
-        InvalidExpression { at: self.text[..self.at].chars().count() + 1, message: message.into() }
+    fn error(&self, message: impl fmt::Display) -> InvalidInput {
+        let at = self.text[..self.at].chars().count() + 1;
+        InvalidInput::new(format!("{message}, at character {at}"))
     }
 
-    fn expected(&mut self, what: &str) -> InvalidExpression {
+    fn expected(&mut self, what: &str) -> InvalidInput {
         let found = match self.peek() {
             None => "the end".to_owned(),
             Some(next) => match self.word() {
@@ -296,14 +289,14 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn need(&mut self, symbol: &str) -> Result<(), InvalidExpression> {
+    fn need(&mut self, symbol: &str) -> Result<(), InvalidInput> {
         if self.take(symbol) { Ok(()) } else { Err(self.expected(&format!("`{symbol}`"))) }
     }
 
     fn deeper<T>(
         &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, InvalidExpression>,
-    ) -> Result<T, InvalidExpression> {
+        parse: impl FnOnce(&mut Self) -> Result<T, InvalidInput>,
+    ) -> Result<T, InvalidInput> {
         if self.depth == MAX_DEPTH {
             return Err(self.error(format!("more than {MAX_DEPTH} levels stand in each other")));
         }
@@ -318,8 +311,8 @@ impl<'a> Parser<'a> {
         word: &str,
         symbol: &str,
         join: fn(Vec<Node>) -> Node,
-        next: fn(&mut Self) -> Result<Node, InvalidExpression>,
-    ) -> Result<Node, InvalidExpression> {
+        next: fn(&mut Self) -> Result<Node, InvalidInput>,
+    ) -> Result<Node, InvalidInput> {
         let first = next(self)?;
         let mut nodes = Vec::new();
         while self.take_word(word) || self.take(symbol) {
@@ -332,19 +325,19 @@ impl<'a> Parser<'a> {
         Ok(join(nodes))
     }
 
-    fn or(&mut self) -> Result<Node, InvalidExpression> {
+    fn or(&mut self) -> Result<Node, InvalidInput> {
         self.chain("or", "||", Node::Or, Self::xor)
     }
 
-    fn xor(&mut self) -> Result<Node, InvalidExpression> {
+    fn xor(&mut self) -> Result<Node, InvalidInput> {
         self.chain("xor", "^^", Node::Xor, Self::and)
     }
 
-    fn and(&mut self) -> Result<Node, InvalidExpression> {
+    fn and(&mut self) -> Result<Node, InvalidInput> {
         self.chain("and", "&&", Node::And, Self::not)
     }
 
-    fn not(&mut self) -> Result<Node, InvalidExpression> {
+    fn not(&mut self) -> Result<Node, InvalidInput> {
         // `!=` is not a negation of what follows it.
         let negated =
             self.take_word("not") || (!self.rest().trim_start().starts_with("!=") && self.take("!"));
@@ -359,7 +352,7 @@ impl<'a> Parser<'a> {
         self.comparison()
     }
 
-    fn comparison(&mut self) -> Result<Node, InvalidExpression> {
+    fn comparison(&mut self) -> Result<Node, InvalidInput> {
         let begin = self.at;
         match self.word() {
             "" => return Err(self.expected("a field or a function")),
@@ -414,7 +407,7 @@ impl<'a> Parser<'a> {
         Node::Test(operand, test)
     }
 
-    fn operand(&mut self) -> Result<Operand, InvalidExpression> {
+    fn operand(&mut self) -> Result<Operand, InvalidInput> {
         let word = self.word();
         let begin = self.at;
         self.at += word.len();
@@ -451,7 +444,7 @@ impl<'a> Parser<'a> {
         Ok(Operand { field, lower: false })
     }
 
-    fn listed(&mut self, list: List) -> Result<Field, InvalidExpression> {
+    fn listed(&mut self, list: List) -> Result<Field, InvalidInput> {
         self.need("[")?;
         let name = String::from_utf8_lossy(&self.string()?).into_owned();
         let name = match list {
@@ -472,7 +465,7 @@ impl<'a> Parser<'a> {
         Ok(Field::Listed(list, name, index))
     }
 
-    fn test(&mut self) -> Result<Test, InvalidExpression> {
+    fn test(&mut self) -> Result<Test, InvalidInput> {
         if self.take("==") || self.take_word("eq") {
             return Ok(Test::Equal(self.string()?));
         }
@@ -512,7 +505,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn wildcard(&mut self, is_strict: bool) -> Result<Test, InvalidExpression> {
+    fn wildcard(&mut self, is_strict: bool) -> Result<Test, InvalidInput> {
         self.peek();
         let begin = self.at;
         let text = self.string()?;
@@ -523,7 +516,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A quoted text, or a raw one: `r"…"`, `r#"…"#`.
-    fn string(&mut self) -> Result<Vec<u8>, InvalidExpression> {
+    fn string(&mut self) -> Result<Vec<u8>, InvalidInput> {
         let next = self.peek();
         let rest = self.rest();
         let hashes = rest.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
@@ -570,7 +563,7 @@ impl<'a> Parser<'a> {
         Err(self.error("the text has no end"))
     }
 
-    fn address(&mut self) -> Result<Node, InvalidExpression> {
+    fn address(&mut self) -> Result<Node, InvalidInput> {
         if self.take("==") || self.take_word("eq") {
             return Ok(Node::Address(None, vec![self.network()?]));
         }
@@ -591,7 +584,7 @@ impl<'a> Parser<'a> {
         Ok(Node::Address(None, networks))
     }
 
-    fn network(&mut self) -> Result<AddressRange, InvalidExpression> {
+    fn network(&mut self) -> Result<AddressRange, InvalidInput> {
         self.peek();
         let rest = self.rest();
         let is_part = |char: char| char.is_ascii_hexdigit() || matches!(char, '.' | ':' | '/');
@@ -632,14 +625,6 @@ impl AddressRange {
         }
     }
 }
-
-impl fmt::Display for InvalidExpression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, at character {}", self.message, self.at)
-    }
-}
-
-impl core::error::Error for InvalidExpression {}
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,15 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use cfcache_model::InvalidInput;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
 use crate::directive::MAX_SECONDS;
 use crate::rule::expression::Expression;
 use crate::rule::{
-    BrowserTtl, CacheRule, CacheRules, EdgeMode, EdgeTtl, Effects, InvalidRules, KeyTemplate, QueryPart,
-    Reserve, RuleCondition, Vary, VaryAction,
+    BrowserTtl, CacheRule, CacheRules, EdgeMode, EdgeTtl, Effects, KeyTemplate, QueryPart, Reserve,
+    RuleCondition, Vary, VaryAction,
 };
 
 /// Headers that a key cannot contain, in addition to those that begin with `cf-`. Source: "Cache keys", 2026.
@@ -49,9 +50,9 @@ const RULESET_FIELDS: [&str; 8] =
 const RULE_FIELDS: [&str; 8] =
     ["id", "version", "description", "last_updated", "ref", "categories", "logging", "position"];
 
-pub(super) fn parse(json: &str) -> Result<CacheRules, InvalidRules> {
-    let value: Value = serde_json::from_str(json)
-        .map_err(|error| InvalidRules { place: String::new(), message: format!("not JSON: {error}") })?;
+pub(super) fn parse(json: &str) -> Result<CacheRules, InvalidInput> {
+    let value: Value =
+        serde_json::from_str(json).map_err(|error| InvalidInput::new(format!("not JSON: {error}")))?;
     let list = match value {
         Value::Array(list) => At { value: Value::Array(list), place: "rules".to_owned() },
         Value::Object(mut object) => {
@@ -89,8 +90,13 @@ pub(super) fn parse(json: &str) -> Result<CacheRules, InvalidRules> {
     Ok(rules)
 }
 
+/// The error for what is at a place in the JSON, such as `rules[0].expression`; the whole has none.
+fn invalid(place: &str, message: impl core::fmt::Display) -> InvalidInput {
+    InvalidInput::new(if place.is_empty() { message.to_string() } else { format!("{place}: {message}") })
+}
+
 /// Parses a rule; returns `None` if it is disabled.
-fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<CacheRule>, InvalidRules> {
+fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<CacheRule>, InvalidInput> {
     let mut fields = rule.fields()?;
     for name in RULE_FIELDS {
         fields.map.remove(name);
@@ -101,8 +107,7 @@ fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<CacheRul
         return Err(action.wrong("`set_cache_settings`, the action of cache rules"));
     }
     let text = fields.need("expression")?.text()?;
-    let expression = Expression::parse(&text.value)
-        .map_err(|error| InvalidRules { place: text.place.clone(), message: error.to_string() })?;
+    let expression = Expression::parse(&text.value).map_err(|error| invalid(&text.place, error))?;
     let mut rule_notes: Vec<String> =
         expression.notes().iter().map(|note| format!("{}: {note}", text.place)).collect();
     let effects = match fields.take("action_parameters") {
@@ -117,7 +122,7 @@ fn read_rule(rule: At<Value>, notes: &mut Vec<String>) -> Result<Option<CacheRul
     Ok(Some(CacheRule { condition: RuleCondition::Expression(expression), effects }))
 }
 
-fn read_effects(mut fields: RuleFields, notes: &mut Vec<String>) -> Result<Effects, InvalidRules> {
+fn read_effects(mut fields: RuleFields, notes: &mut Vec<String>) -> Result<Effects, InvalidInput> {
     let mut effects = Effects { is_eligible: fields.flag("cache")?, ..Effects::default() };
     if let Some(ttl) = fields.take("edge_ttl") {
         effects.edge_ttl = Some(Arc::new(read_edge_ttl(ttl.fields()?)?));
@@ -172,7 +177,7 @@ fn read_effects(mut fields: RuleFields, notes: &mut Vec<String>) -> Result<Effec
     Ok(effects)
 }
 
-fn read_edge_ttl(mut fields: RuleFields) -> Result<EdgeTtl, InvalidRules> {
+fn read_edge_ttl(mut fields: RuleFields) -> Result<EdgeTtl, InvalidInput> {
     let mode = fields.need("mode")?.one_of(&["respect_origin", "override_origin", "bypass_by_default"])?;
     let default = fields.take("default");
     let mode = match mode.value {
@@ -226,7 +231,7 @@ fn read_edge_ttl(mut fields: RuleFields) -> Result<EdgeTtl, InvalidRules> {
     Ok(EdgeTtl { mode, by_status })
 }
 
-fn read_browser_ttl(mut fields: RuleFields) -> Result<BrowserTtl, InvalidRules> {
+fn read_browser_ttl(mut fields: RuleFields) -> Result<BrowserTtl, InvalidInput> {
     let mode = fields.need("mode")?.one_of(&["respect_origin", "override_origin", "bypass_by_default"])?;
     let default = fields.take("default").map(|default| default.seconds()).transpose()?;
     let ttl = match (mode.value, default) {
@@ -239,7 +244,7 @@ fn read_browser_ttl(mut fields: RuleFields) -> Result<BrowserTtl, InvalidRules> 
     Ok(ttl)
 }
 
-fn read_key(mut fields: RuleFields) -> Result<KeyTemplate, InvalidRules> {
+fn read_key(mut fields: RuleFields) -> Result<KeyTemplate, InvalidInput> {
     let mut key = KeyTemplate {
         sorts_query: fields.flag("ignore_query_strings_order")?,
         has_deception_armor: fields.flag("cache_deception_armor")?.unwrap_or_default(),
@@ -296,8 +301,8 @@ fn read_key(mut fields: RuleFields) -> Result<KeyTemplate, InvalidRules> {
 }
 
 /// Parses `include` or `exclude`: a list of names, `"*"`, or an object with `all` or `list`, as in the SDKs.
-fn read_query(mut fields: RuleFields) -> Result<Option<QueryPart>, InvalidRules> {
-    let mut read = |name: &str| -> Result<Option<Option<Vec<String>>>, InvalidRules> {
+fn read_query(mut fields: RuleFields) -> Result<Option<QueryPart>, InvalidInput> {
+    let mut read = |name: &str| -> Result<Option<Option<Vec<String>>>, InvalidInput> {
         let Some(part) = fields.take(name) else { return Ok(None) };
         let list = match &part.value {
             Value::String(text) if text == "*" => return Ok(Some(None)),
@@ -320,7 +325,7 @@ fn read_query(mut fields: RuleFields) -> Result<Option<QueryPart>, InvalidRules>
         let names: Vec<String> = names.collect::<Result<_, _>>()?;
         if names.len() > MAX_QUERY_NAMES {
             let message = format!("has {} parameters, at most {MAX_QUERY_NAMES} are possible", names.len());
-            return Err(InvalidRules { place, message });
+            return Err(invalid(&place, message));
         }
         Ok(Some((names != ["*"]).then_some(names)))
     };
@@ -337,21 +342,21 @@ fn read_query(mut fields: RuleFields) -> Result<Option<QueryPart>, InvalidRules>
     Ok(part)
 }
 
-fn read_key_header(name: At<Value>) -> Result<HeaderName, InvalidRules> {
+fn read_key_header(name: At<Value>) -> Result<HeaderName, InvalidInput> {
     let place = name.place.clone();
     let name = name.header()?;
     let text = name.as_str();
     if NO_KEY_HEADERS.contains(&text) || text.starts_with("cf-") {
-        return Err(InvalidRules { place, message: format!("`{text}` cannot be in a custom key") });
+        return Err(invalid(&place, format!("`{text}` cannot be in a custom key")));
     }
     if RESTRICTED_HEADERS.contains(&text) {
         let message = format!("`{text}` can only be in a custom key with its values, by `contains`");
-        return Err(InvalidRules { place, message });
+        return Err(invalid(&place, message));
     }
     Ok(name)
 }
 
-fn read_vary(mut fields: RuleFields) -> Result<Vary, InvalidRules> {
+fn read_vary(mut fields: RuleFields) -> Result<Vary, InvalidInput> {
     let default = read_vary_action(fields.need("default")?, None)?;
     let mut headers = Vec::new();
     if let Some(list) = fields.take("headers") {
@@ -371,7 +376,7 @@ fn read_vary(mut fields: RuleFields) -> Result<Vary, InvalidRules> {
                     "is no header that `vary` can name: in lower case, at most 128 letters, digits, `_` and \
                                `-`, not `cf-…`, no header of a connection or cache"
                         .to_owned();
-                return Err(InvalidRules { place, message });
+                return Err(invalid(&place, message));
             };
             let action = read_vary_action(At { value: action, place }, Some(header.as_str()))?;
             headers.push((header, action));
@@ -381,7 +386,7 @@ fn read_vary(mut fields: RuleFields) -> Result<Vary, InvalidRules> {
     Ok(Vary { default, headers })
 }
 
-fn read_vary_action(value: At<Value>, header: Option<&str>) -> Result<VaryAction, InvalidRules> {
+fn read_vary_action(value: At<Value>, header: Option<&str>) -> Result<VaryAction, InvalidInput> {
     let mut fields = value.fields()?;
     let action = fields.need("action")?.one_of(&["normalize", "passthrough", "bypass"])?;
     let known = match header {
@@ -399,7 +404,7 @@ fn read_vary_action(value: At<Value>, header: Option<&str>) -> Result<VaryAction
         let values: Vec<String> = values.collect::<Result<_, _>>()?;
         if values.len() > max {
             let message = format!("has {} values, at most {max} are possible", values.len());
-            return Err(InvalidRules { place, message });
+            return Err(invalid(&place, message));
         }
         list = Some(values);
     }
@@ -430,21 +435,21 @@ impl<T> At<T> {
 }
 
 impl<T: core::fmt::Display> At<T> {
-    fn wrong(&self, expected: &str) -> InvalidRules {
+    fn wrong(&self, expected: &str) -> InvalidInput {
         let found: String = self.value.to_string().chars().take(60).collect();
-        InvalidRules { place: self.place.clone(), message: format!("found `{found}`, expected {expected}") }
+        invalid(&self.place, format!("found `{found}`, expected {expected}"))
     }
 }
 
 impl At<Value> {
-    fn fields(self) -> Result<RuleFields, InvalidRules> {
+    fn fields(self) -> Result<RuleFields, InvalidInput> {
         match self.value {
             Value::Object(map) => Ok(RuleFields { map, place: self.place }),
             _ => Err(self.wrong("an object")),
         }
     }
 
-    fn list(self) -> Result<Vec<Self>, InvalidRules> {
+    fn list(self) -> Result<Vec<Self>, InvalidInput> {
         let place = self.place.clone();
         match self.value {
             Value::Array(list) => {
@@ -455,39 +460,39 @@ impl At<Value> {
         }
     }
 
-    fn text(&self) -> Result<At<String>, InvalidRules> {
+    fn text(&self) -> Result<At<String>, InvalidInput> {
         match &self.value {
             Value::String(text) => Ok(self.with(text.clone())),
             _ => Err(self.wrong("a text")),
         }
     }
 
-    fn one_of(&self, words: &[&'static str]) -> Result<At<&'static str>, InvalidRules> {
+    fn one_of(&self, words: &[&'static str]) -> Result<At<&'static str>, InvalidInput> {
         let found = words.iter().find(|word| self.value.as_str() == Some(word));
         found
             .map(|word| self.with(*word))
             .ok_or_else(|| self.wrong(&format!("one of `{}`", words.join("`, `"))))
     }
 
-    fn number(&self) -> Result<i64, InvalidRules> {
+    fn number(&self) -> Result<i64, InvalidInput> {
         self.value.as_i64().ok_or_else(|| self.wrong("a whole number"))
     }
 
-    fn seconds(&self) -> Result<Duration, InvalidRules> {
+    fn seconds(&self) -> Result<Duration, InvalidInput> {
         match u32::try_from(self.number()?) {
             Ok(seconds) if seconds <= MAX_SECONDS => Ok(Duration::from_secs(seconds.into())),
             _ => Err(self.wrong("seconds")),
         }
     }
 
-    fn status(&self) -> Result<u16, InvalidRules> {
+    fn status(&self) -> Result<u16, InvalidInput> {
         match u16::try_from(self.number()?) {
             Ok(status @ 100..=999) => Ok(status),
             _ => Err(self.wrong("a status code, 100 to 999")),
         }
     }
 
-    fn header(&self) -> Result<HeaderName, InvalidRules> {
+    fn header(&self) -> Result<HeaderName, InvalidInput> {
         let name = self.text()?;
         HeaderName::try_from(&name.value).map_err(|_| name.wrong("the name of a header"))
     }
@@ -507,44 +512,42 @@ impl RuleFields {
         Some(At { value, place: self.at(name) })
     }
 
-    fn need(&mut self, name: &str) -> Result<At<Value>, InvalidRules> {
+    fn need(&mut self, name: &str) -> Result<At<Value>, InvalidInput> {
         self.take(name).ok_or_else(|| self.missing(name))
     }
 
-    fn flag(&mut self, name: &str) -> Result<Option<bool>, InvalidRules> {
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, InvalidInput> {
         let Some(value) = self.take(name) else { return Ok(None) };
         value.value.as_bool().map(Some).ok_or_else(|| value.wrong("`true` or `false`"))
     }
 
-    fn number(&mut self, name: &str) -> Result<Option<i64>, InvalidRules> {
+    fn number(&mut self, name: &str) -> Result<Option<i64>, InvalidInput> {
         self.take(name).map(|value| value.number()).transpose()
     }
 
     fn names<T>(
         &mut self,
         name: &str,
-        read: impl Fn(At<Value>) -> Result<T, InvalidRules>,
-    ) -> Result<Vec<T>, InvalidRules> {
+        read: impl Fn(At<Value>) -> Result<T, InvalidInput>,
+    ) -> Result<Vec<T>, InvalidInput> {
         match self.take(name) {
             Some(list) => list.list()?.into_iter().map(read).collect(),
             None => Ok(Vec::new()),
         }
     }
 
-    fn missing(&self, name: &str) -> InvalidRules {
+    fn missing(&self, name: &str) -> InvalidInput {
         self.invalid(&format!("has no `{name}`"))
     }
 
-    fn invalid(&self, message: &str) -> InvalidRules {
-        InvalidRules { place: self.place.clone(), message: message.to_owned() }
+    fn invalid(&self, message: &str) -> InvalidInput {
+        invalid(&self.place, message)
     }
 
     /// Fails if a field was not read.
-    fn end(self) -> Result<(), InvalidRules> {
+    fn end(self) -> Result<(), InvalidInput> {
         match self.map.iter().find(|(_, value)| !value.is_null()) {
-            Some((name, _)) => {
-                Err(InvalidRules { place: self.at(name), message: "is not supported".to_owned() })
-            }
+            Some((name, _)) => Err(invalid(&self.at(name), "is not supported")),
             None => Ok(()),
         }
     }
