@@ -41,7 +41,7 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
 const WITHOUT_IO: [&str; 4] = ["cfcache-client", "cfcache-edge", "cfcache-model", "cfcache-probe"];
 
 /// Crates that do IO. The crates above must not depend on them.
-const IO: [&str; 8] = ["hyper", "hyper-util", "mio", "ring", "rustls", "socket2", "tokio", "tokio-rustls"];
+const IO: [&str; 8] = ["hyper", "hyper-rustls", "hyper-util", "mio", "ring", "rustls", "socket2", "tokio"];
 
 /// Checks all rules, and lists violations.
 pub(crate) fn run() -> Result<()> {

@@ -10,12 +10,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
-use tokio_util::either::Either;
 
 use crate::hyper::deadline::Deadline;
 use crate::hyper::failure;
 use crate::hyper::proxy::Proxy;
-use crate::hyper::tls::{Protocol, Stream, Tls};
+use crate::hyper::tls::{self, Protocol, Stream, Tls};
 use crate::hyper::trace::TraceStep;
 use crate::origin::is_loopback_name;
 use crate::{Cause, Delivery, Origin, Phase, Scheme, TransportError};
@@ -80,7 +79,7 @@ impl Route {
             }
         };
         match self.origin.scheme() {
-            Scheme::Http => Ok((Either::Left(tcp), self.cleartext)),
+            Scheme::Http => Ok((tls::cleartext(tcp), self.cleartext)),
             Scheme::Https => {
                 let step = TraceStep::tls(&self.origin.authority());
                 let missed = || format!("`{}` did not finish the TLS handshake", self.origin.authority());

@@ -67,7 +67,7 @@ impl Connection {
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, TransportError> {
         let link = Arc::new(Link::new(peer));
-        let io = TokioIo::new(Watched { stream, link: Arc::clone(&link) });
+        let io = TokioIo::new(Watched { stream: TokioIo::new(stream), link: Arc::clone(&link) });
         let fail = |error| failure::exchange(error, Delivery::NotSent, Phase::Connect, peer);
         match protocol {
             Protocol::Http1 => {
@@ -201,7 +201,7 @@ impl Link {
 
 /// Counts reads and detects completed writes on a connection.
 struct Watched {
-    stream: Stream,
+    stream: TokioIo<Stream>,
     link: Arc<Link>,
 }
 
@@ -303,7 +303,8 @@ pub(crate) struct Failed {
 }
 
 impl Http1 {
-    /// Sends `message`, and passes the body of the response to `take`. Returns `true` if the connection can carry another exchange.
+    /// Sends `message`, and passes the body of the response to `take`. Returns `true` if the connection can carry
+    /// another exchange.
     pub(crate) async fn exchange(
         &mut self,
         message: &http::Request<Bytes>,
@@ -382,7 +383,8 @@ pub(crate) type TakePiece<'a> = dyn FnMut(Bytes) + Send + 'a;
 
 type SendResult<B> = Result<http::Response<Incoming>, TrySendError<http::Request<B>>>;
 
-/// Runs one exchange, phase by phase, and returns the response with the size of its body. Returns `true` if the whole request was written before the response.
+/// Runs one exchange, phase by phase, and returns the response with the size of its body. Returns `true` if the whole
+/// request was written before the response.
 async fn exchange<B>(
     sending: impl Future<Output = SendResult<B>>,
     mut written: oneshot::Receiver<()>,

@@ -3,16 +3,18 @@
 mod trust;
 
 use core::error::Error as StdError;
+use core::task::{Context, Poll};
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
+use tower_service::Service;
 
 use crate::hyper::Roots;
 use crate::hyper::failure::{describe_io, links};
@@ -20,13 +22,18 @@ use crate::hyper::tls::trust::{Trust, TrustError};
 use crate::{Cause, Delivery, Origin, Phase, TransportError};
 
 /// A connection, with or without TLS.
-pub(crate) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// The negotiated protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+/// A connection without TLS.
+pub(crate) fn cleartext(tcp: TcpStream) -> Stream {
+    MaybeHttpsStream::Http(TokioIo::new(tcp))
 }
 
 /// The trust settings, and the TLS configuration made from them when the first connection is opened. A run over
@@ -76,18 +83,22 @@ impl Tls {
         origin: &Origin,
     ) -> Result<(Stream, Protocol), TransportError> {
         let peer = origin.authority();
-        let name = ServerName::try_from(origin.host().to_owned()).map_err(|error| {
+        let uri: Uri = origin.to_string().parse().map_err(|error: http::uri::InvalidUri| {
             let detail = format!("`{peer}` cannot be used in a TLS handshake");
             TransportError::new(Delivery::NotSent, Phase::Tls, Cause::Configuration, detail)
                 .with_source(error)
         })?;
-        let connector = TlsConnector::from(self.config()?);
-        let tls = connector.connect(name, tcp).await.map_err(|error| explain(error, &peer))?;
-        let protocol = match tls.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ => Protocol::Http1,
+        let mut connector = HttpsConnector::from((OpenConnection(Some(TokioIo::new(tcp))), self.config()?));
+        connector.enforce_https();
+        let stream = connector.call(uri).await.map_err(|error| explain(error, &peer))?;
+        let protocol = match &stream {
+            MaybeHttpsStream::Https(tls) => match tls.inner().get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            },
+            MaybeHttpsStream::Http(_) => Protocol::Http1,
         };
-        Ok((Either::Right(tls), protocol))
+        Ok((stream, protocol))
     }
 }
 
@@ -115,15 +126,32 @@ pub(crate) fn read_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>
     Ok(authorities)
 }
 
+/// Passes an open connection to `HttpsConnector`, so that each phase has its own time limit.
+struct OpenConnection(Option<TokioIo<TcpStream>>);
+
+impl Service<Uri> for OpenConnection {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = core::future::Ready<Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        core::future::ready(self.0.take().ok_or_else(|| io::Error::other("the connection was taken already")))
+    }
+}
+
 /// Finds a rustls error in a chain of errors.
 pub(crate) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     links(error).find_map(|error| error.downcast_ref())
 }
 
 /// Returns the error for a failed handshake.
-fn explain(error: io::Error, peer: &str) -> TransportError {
+fn explain(error: Box<dyn StdError + Send + Sync>, peer: &str) -> TransportError {
     let fail = |cause, detail: String| TransportError::new(Delivery::NotSent, Phase::Tls, cause, detail);
-    let described = match find(&error) {
+    let described = match find(&*error) {
         Some(error) => match TrustError::no_store(error) {
             Some(store) => fail(Cause::TrustStore, store.to_string()),
             None => {
@@ -132,7 +160,7 @@ fn explain(error: io::Error, peer: &str) -> TransportError {
             }
         },
         None => {
-            let what = describe_io(&error).unwrap_or("closed the connection");
+            let what = describe_io(&*error).unwrap_or("closed the connection");
             fail(Cause::Io, format!("`{peer}` {what}"))
         }
     };
