@@ -505,6 +505,27 @@ mod tests {
         assert_eq!(host_of("http://a.test?b"), "a.test");
     }
 
+    /// Another request may find out during a handshake that the server lacks TLS.
+    #[tokio::test]
+    async fn a_failed_handshake_is_repeated_without_tls() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let visitor = Arc::new(Visitor::builder("test").with_connect_to("127.0.0.1", port).build());
+        let other = Arc::clone(&visitor);
+        tokio::spawn(async move {
+            let (mut handshake, _) = listener.accept().await.unwrap();
+            other.supports_tls.set(false).unwrap();
+            handshake.write_all(b"no TLS").await.unwrap();
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _head = socket.read(&mut [0; 4096]).await.unwrap();
+            socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        });
+        let visit = visitor.visit("https://www.example.com/", &[]).await;
+        assert_eq!(visit.map(|visit| visit.answer.status), Ok(204));
+    }
+
     #[test]
     fn debug_does_not_show_extra_headers() {
         let visitor = Visitor::builder("test")
