@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cfcache_app::connection::listen_address;
 use cfcache_model::target::Kind;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
@@ -88,7 +89,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigArgs,
         /// The address for metrics, health and the status page [default: none]
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
         admin_listen: Option<SocketAddr>,
     },
     /// Put requests into the queue, from arguments or lists
@@ -134,10 +135,10 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct IntakeArgs {
     /// The address on which the intake accepts requests [env: CFCACHE_QUEUE_LISTEN] [default: 127.0.0.1:8789]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     pub(crate) listen: Option<SocketAddr>,
     /// The address for metrics, health and the status page
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790", value_parser = listen_address)]
     pub(crate) admin_listen: SocketAddr,
 }
 

@@ -77,7 +77,7 @@ fn begin(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Exit,
         Command::Dead { command } => {
             let store = match command {
                 DeadCommand::List { .. } => place.open_to_read(&runtime)?,
-                _ => place.open(&runtime, COMMAND_CONNECTIONS)?,
+                _ => place.open_existing(&runtime)?,
             };
             runtime.block_on(dead::run(&*store, command, terminal))
         }
@@ -185,6 +185,14 @@ impl QueuePlace {
             }
             Self::Directory(directory) => open_file(directory),
         }
+    }
+
+    /// Opens the store to change it. A directory without a queue is an error, because it is probably the wrong one.
+    pub(crate) fn open_existing(&self, runtime: &Runtime) -> Result<Arc<dyn Store>, Failure> {
+        if let Self::Directory(_) = self {
+            self.open_to_read(runtime)?;
+        }
+        self.open(runtime, COMMAND_CONNECTIONS)
     }
 
     /// Opens the store for a service, and waits until the database is available. PostgreSQL releases a claim if its

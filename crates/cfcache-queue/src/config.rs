@@ -10,7 +10,7 @@ use cfcache_app::secret::{shown, shown_path};
 use cfcache_model::Plan;
 use serde::Deserialize;
 
-use crate::intake::sources::SourceSettings;
+use crate::intake::sources::{self, SourceSettings};
 
 /// The content of the file. It contains no secrets, only the names of files with secrets.
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +38,35 @@ impl ConfigFile {
             Ok(None) => Err(Failure::usage(format!("there is no file {}", shown_path(path)))),
             Err(failure) => Err(failure.with_hint("docs/queue.md lists the keys and their values")),
         }
+    }
+}
+
+impl ConfigFile {
+    /// Checks the settings of the accounts that need neither credentials nor a network.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if an account names no zone, or one of another account, or if its plan or share is invalid.
+    pub fn check_accounts(&self) -> Result<(), Failure> {
+        let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+        for (name, account) in &self.accounts {
+            account.plan(name)?;
+            account.share(name)?;
+            if account.zones.is_empty() {
+                return Err(account.invalid(name, "`zones` is empty: it lists domains and ids"));
+            }
+            for zone in &account.zones {
+                let zone = sources::zone(zone)
+                    .map_err(|problem| account.invalid(name, &format!("`zones`: {problem}")))?;
+                match owners.insert(zone, name) {
+                    Some(owner) if owner != name => {
+                        return Err(account.invalid(name, &format!("{} names the same zone", shown(owner))));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -138,6 +167,24 @@ mod tests {
         }
         let failure = ConfigFile::read(Path::new("/no/such/file.toml")).map(drop).unwrap_err();
         assert!(failure.message.contains("there is no file"), "{failure:?}");
+    }
+
+    #[test]
+    fn each_zone_belongs_to_one_account() {
+        let check = |first: &str, second: &str| {
+            let text = format!("[accounts.a]\nzones = [{first}]\n[accounts.b]\nzones = [{second}]\n");
+            parse(&text)?.check_accounts()
+        };
+        check("'a.example', 'A.example'", "'b.example'").unwrap();
+        for (first, second, part) in [
+            ("'a.example'", "", "account `b`: `zones` is empty"),
+            ("'a.example'", "'b.example', 'A.Example'", "account `b`: `a` names the same zone"),
+            ("'not a zone'", "'b.example'", "account `a`: `zones`: "),
+            ("'*'", "'b.example'", "account `a`: `zones`: "),
+        ] {
+            let failure = check(first, second).unwrap_err();
+            assert!(failure.message.contains(part), "{part}: {failure:?}");
+        }
     }
 
     #[test]

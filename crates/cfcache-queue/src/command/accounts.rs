@@ -38,6 +38,7 @@ pub(super) async fn open(
     if !(args.share > 0.0 && args.share <= 1.0) {
         return Err(Failure::usage("`--share` must be above 0 and at most 1"));
     }
+    file.check_accounts()?;
     let overrides = Overrides {
         plan: args.plan.clone(),
         base_url: args.base_url.clone(),

@@ -28,6 +28,7 @@ pub(super) fn run(
         let failure = Failure::usage(format!("there is no queue in {}", directory.display()));
         return Err(failure.with_hint("name its directory with `--data`"));
     }
+    SqliteStore::open_to_read(directory).map_err(store_failure)?;
     let from = SqliteStore::open(directory).map_err(store_failure)?;
     let moved = runtime.block_on(move_queue(&from, &to)).map_err(|error| {
         store_failure(error)

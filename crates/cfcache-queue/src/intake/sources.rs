@@ -537,7 +537,7 @@ fn is_usual_id(id: &str) -> bool {
 
 /// Converts a zone to the form in which it is stored: an id unchanged, a domain in lower case with `xn--`. A domain
 /// contains a dot, and an id does not.
-pub(super) fn zone(text: &str) -> Result<String, String> {
+pub(crate) fn zone(text: &str) -> Result<String, String> {
     let text = text.trim();
     if !text.contains('.') {
         return match ZoneId::parse(text) {

@@ -575,6 +575,17 @@ fn refuses_an_unencoded_password_without_showing_it() {
     }
 }
 
+#[test]
+fn refuses_parameters_of_other_programs_without_showing_them() {
+    for (url, part) in [
+        ("postgres://u@127.0.0.1/db?schema=secret", "what follows `?`"),
+        ("postgres://u@127.0.0.1/db?connect_timeout=secret", "what follows `?`"),
+    ] {
+        let invalid = PostgresUrl::parse(url).expect_err(url).to_string();
+        assert!(invalid.contains(part) && !invalid.contains("secret"), "{invalid}");
+    }
+}
+
 #[tokio::test]
 async fn errors_and_debug_do_not_show_the_password() {
     let Some(database) = database().await else { return };

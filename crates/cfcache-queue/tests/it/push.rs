@@ -79,3 +79,15 @@ async fn stores_nothing_of_a_file_with_an_invalid_line() {
     assert!(result.err.contains("urls.txt:701: "), "{}", result.err);
     assert!(!folder.path().join("queue.sqlite3").exists());
 }
+
+/// A wrong directory must not become a queue, in which there is nothing to do.
+#[tokio::test]
+async fn commands_for_dead_letters_create_no_queue() {
+    let folder = Folder::new();
+    for command in ["retry", "drop"] {
+        let result = queue(&folder, &["dead", command, "--all"], "").await;
+        assert_eq!(result.code, Some(5), "{}", result.out);
+        assert!(result.err.contains("there is no queue in"), "{}", result.err);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

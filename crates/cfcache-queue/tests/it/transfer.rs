@@ -183,4 +183,12 @@ fn move_creates_no_queue_in_an_empty_directory() {
         stderr_and_stdout(&output)
     );
     assert!(!path.exists());
+    std::fs::create_dir(&path).unwrap();
+    let output = command.output().unwrap();
+    assert!(
+        output.status.code() == Some(5) && stderr_and_stdout(&output).contains("there is no queue in"),
+        "{}",
+        stderr_and_stdout(&output)
+    );
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
 }

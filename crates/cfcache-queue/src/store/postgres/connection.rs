@@ -48,6 +48,12 @@ pub enum InvalidPostgresUrl {
          are written as %40, %3A, %2F, %3F, %23 and %25"
     )]
     Form,
+    /// A parameter is unknown, or its value is invalid.
+    #[error(
+        "what follows `?` must be parameters of PostgreSQL with valid values, such as connect_timeout=5; parameters of \
+         other programs, such as schema=public, must be removed"
+    )]
+    Parameters,
     /// Its `sslmode` is unknown.
     #[error("its `sslmode` must be disable, prefer, require, verify-ca or verify-full")]
     SslMode,
@@ -79,7 +85,11 @@ impl PostgresUrl {
             }
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        let mut config: Config = url.parse().map_err(|_| InvalidPostgresUrl::Form)?;
+        let mut config: Config = url.parse().map_err(|_| {
+            // A `?` may also be a part of the password, so the parameter is not shown.
+            let are_parameters = base.parse::<Config>().is_ok() && !query.contains('@');
+            if are_parameters { InvalidPostgresUrl::Parameters } else { InvalidPostgresUrl::Form }
+        })?;
         let (ssl_mode, is_verified) = match mode {
             "disable" => (SslMode::Disable, false),
             "allow" | "prefer" => (SslMode::Prefer, authorities.is_some()),
