@@ -1,6 +1,7 @@
 //! The settings of the connection to the API.
 
 use core::time::Duration;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cfcache_client::{BaseUrl, Credentials};
@@ -131,6 +132,15 @@ fn parse_proxy(text: &str) -> Result<ProxyRules, Failure> {
     proxy
         .map(ProxyRules::from)
         .map_err(|invalid| Failure::usage(format!("`--proxy` is not a proxy: {invalid}")).with_hint(EXAMPLE))
+}
+
+/// Parses the address of a listener.
+///
+/// # Errors
+///
+/// An explanation if it is not an IP address with a port.
+pub fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it is not an IP address with a port, such as 127.0.0.1:8787")
 }
 
 /// Parses the name of a plan; `None` for `auto` and for a missing name.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cfcache_app::config::Overrides;
+use cfcache_app::connection::listen_address;
 use cfcache_app::job::FirstRun;
 use cfcache_app::log::LogFormat;
 use cfcache_app::report::FallbackTo;
@@ -1122,7 +1123,7 @@ pub(crate) enum VerifyArg {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct EmulatorArgs {
     /// The address to listen on; port 0 picks a free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// The name of the emulated zone
     #[arg(long, value_name = "DOMAIN", default_value = "example.com")]
@@ -1150,6 +1151,7 @@ pub(crate) struct EmulatorArgs {
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:8788",
+        value_parser = listen_address,
         requires = "origin",
         help_heading = "Edge"
     )]

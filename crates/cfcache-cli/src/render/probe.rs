@@ -126,7 +126,9 @@ fn line(terminal: &Terminal, url: &str, visited: &Result<Visit, NoAnswer>) {
         age,
         answer.colo().unwrap_or("-"),
     );
-    print_row(terminal, &facts, &meaning(Some(answer)), &url);
+    let broken = visited.as_ref().ok().and_then(|visit| visit.broken.as_deref());
+    let broken = broken.map(|why| format!("; incomplete: {why}")).unwrap_or_default();
+    print_row(terminal, &facts, &format!("{}{broken}", meaning(Some(answer))), &url);
 }
 
 /// Prints one line; two if the terminal is too narrow.
@@ -164,6 +166,8 @@ fn meaning(answer: Option<&VisitorAnswer>) -> String {
     }
     let words = match &answer.cache_status {
         Some(CacheStatus::Hit) => "cached",
+        // A response is cached only if its whole body was read.
+        Some(CacheStatus::Miss) if answer.body.sha256.is_none() => "was not cached",
         Some(CacheStatus::Miss) => "was not cached, is now",
         Some(CacheStatus::Expired) => "was stale, fetched again",
         Some(CacheStatus::Revalidated) => "was stale, revalidated",

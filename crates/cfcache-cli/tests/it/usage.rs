@@ -46,6 +46,13 @@ fn suggests_a_command_for_an_entry_without_its_kind() {
 }
 
 #[test]
+fn refuses_a_host_name_as_the_address_of_a_listener() {
+    for line in ["emulator --listen localhost:8787", "emulator --origin . --edge-listen 8788"] {
+        bare().args(line).run().exits(2).says_nothing().tells("not an IP address with a port, such as");
+    }
+}
+
+#[test]
 fn checks_values_before_anything_is_sent() {
     let api = Api::quick();
     for (line, found) in [

@@ -244,6 +244,22 @@ fn probe_prints_one_array_of_objects() {
 }
 
 #[test]
+fn probe_says_that_a_response_is_incomplete() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _head = socket.read(&mut [0; 4096]).unwrap();
+        let head = "HTTP/1.1 200 OK\r\nCF-RAY: 1-FRA\r\nCF-Cache-Status: MISS\r\nContent-Length: 100\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(b"abc").unwrap();
+    });
+    let ran = bare().arg("probe").arg(url).run();
+    ran.exits(0);
+    assert!(ran.out.contains("  was not cached; incomplete: "), "{ran:?}");
+}
+
+#[test]
 fn an_unreachable_url_is_exit_code_5() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
