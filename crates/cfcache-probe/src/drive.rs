@@ -235,7 +235,7 @@ pub async fn warm(
                 count(&mut open, url, variant, &warmed, emit);
                 continue;
             }
-            WarmStep::Fetch(fetch) => {
+            WarmStep::Fetch(ticket, fetch) => {
                 let target = open.get(&fetch.url).and_then(|(target, _)| target.varied(fetch.variant));
                 let visitor = Arc::clone(visitor);
                 running.spawn(async move {
@@ -243,7 +243,7 @@ pub async fn warm(
                         Some(target) => visit(visitor, target).await,
                         None => Err(cancelled()),
                     };
-                    (fetch, visited)
+                    (ticket, fetch, visited)
                 });
                 continue;
             }
@@ -266,14 +266,14 @@ pub async fn warm(
                 return false;
             }
             Some(ended) = running.join_next() => {
-                let Ok((fetch, visited)) = ended else { return false };
+                let Ok((ticket, fetch, visited)) = ended else { return false };
                 let whole = match &visited {
                     // The cache stores a response only when the whole body was read.
                     Ok(Visit { broken: Some(why), .. }) => Err(why.as_str()),
                     Ok(visit) => Ok(&visit.answer),
                     Err(why) => Err(why.as_str()),
                 };
-                if let Some(warmed) = warmer.on_answer(began.elapsed(), fetch, whole) {
+                if let Some(warmed) = warmer.on_answer(began.elapsed(), ticket, fetch, whole) {
                     count(&mut open, fetch.url, fetch.variant, &warmed, emit);
                 }
             }

@@ -58,7 +58,7 @@ struct Origins {
     uses: u64,
 }
 
-/// VerifySettings for a [`Visitor`].
+/// The settings of a [`Visitor`].
 #[must_use = "a builder does nothing until `build`"]
 #[derive(Clone)]
 pub struct VisitorBuilder {

@@ -144,8 +144,8 @@ impl fmt::Display for WarmFailure {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarmStep {
-    /// Fetch a URL completely, and pass the result to [`Warmer::on_answer`].
-    Fetch(WarmFetch),
+    /// Fetch a URL completely, and pass the result to [`Warmer::on_answer`], with the ticket.
+    Fetch(QueueTicket, WarmFetch),
     /// A URL is not fetched, or not again: its host demanded a wait of more than 10 minutes. This is its result.
     Decided(usize, Variant, Warmed),
     /// Wait until that time, unless a request ends first.
@@ -156,12 +156,10 @@ pub enum WarmStep {
     Idle,
 }
 
-/// A request to send.
+/// A request to send, now or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmFetch {
-    /// Identifies the request.
-    pub ticket: QueueTicket,
     /// The index of the URL, as passed by the caller.
     pub url: usize,
     /// The variant of the request.
@@ -174,18 +172,9 @@ pub struct WarmFetch {
 /// Fetches URLs in the order in which they were added.
 #[derive(Debug)]
 pub struct Warmer {
-    queue: Queue<WarmTask>,
+    queue: Queue<WarmFetch>,
     certify: bool,
     is_stopped: bool,
-}
-
-#[derive(Debug)]
-struct WarmTask {
-    url: usize,
-    variant: Variant,
-    host: usize,
-    tries: u32,
-    certifies: bool,
 }
 
 impl Warmer {
@@ -199,7 +188,7 @@ impl Warmer {
     /// Adds a URL of a host, with an index that the caller chooses.
     pub fn push(&mut self, now: Duration, host: &str, url: usize, variant: Variant) {
         let host = self.queue.host(host);
-        self.queue.push(host, WarmTask { url, variant, host, tries: 0, certifies: false }, now);
+        self.queue.push(host, WarmFetch { url, variant, host, tries: 0, certifies: false }, now);
     }
 
     /// Returns the number of requests that wait or are in flight.
@@ -211,10 +200,8 @@ impl Warmer {
     /// Returns the next step.
     pub fn next(&mut self, now: Duration) -> WarmStep {
         match self.queue.next(now) {
-            QueueStep::Start(ticket, WarmTask { url, variant, host, tries, certifies }) => {
-                WarmStep::Fetch(WarmFetch { ticket, url, variant, host, tries, certifies })
-            }
-            QueueStep::GiveUp(WarmTask { url, variant, certifies, .. }) => {
+            QueueStep::Start(ticket, fetch) => WarmStep::Fetch(ticket, fetch),
+            QueueStep::GiveUp(WarmFetch { url, variant, certifies, .. }) => {
                 let failure = WarmFailure::NoAnswer(TOO_LONG_A_WAIT.to_owned());
                 let warmed = if certifies { Warmed::NotCertified(None) } else { Warmed::Failed(failure) };
                 WarmStep::Decided(url, variant, warmed)
@@ -229,6 +216,7 @@ impl Warmer {
     pub fn on_answer(
         &mut self,
         now: Duration,
+        ticket: QueueTicket,
         fetch: WarmFetch,
         answer: Result<&VisitorAnswer, &str>,
     ) -> Option<Warmed> {
@@ -236,10 +224,10 @@ impl Warmer {
             Ok(answer) if answer.status == 429 || answer.status >= 500 => {
                 Reaction::Overloaded(answer.retry_after)
             }
-            Ok(_) => Reaction::Fine(now.saturating_sub(fetch.ticket.started())),
+            Ok(_) => Reaction::Fine(now.saturating_sub(ticket.started())),
             Err(_) => Reaction::Silent,
         };
-        self.queue.end(now, fetch.ticket, reaction);
+        self.queue.end(now, ticket, reaction);
         let is_refused = matches!(reaction, Reaction::Overloaded(Some(wait)) if wait > MAX_WAIT);
         let warmed = match answer {
             Ok(answer) if fetch.certifies => Warmed::certify(answer),
@@ -247,19 +235,18 @@ impl Warmer {
             Err(_) if fetch.certifies => Warmed::NotCertified(None),
             Err(why) => Warmed::Failed(WarmFailure::NoAnswer(why.to_owned())),
         };
-        let WarmFetch { url, variant, host, tries, certifies, .. } = fetch;
+        let WarmFetch { host, tries, certifies, .. } = fetch;
         // The second request is not repeated: a repetition would itself fill the cache.
         if !certifies && warmed.may_change() && tries < RETRIES && !self.is_stopped && !is_refused {
             let wait = Duration::from_secs(1 << (2 * tries));
-            let task = WarmTask { url, variant, host, tries: tries + 1, certifies };
-            self.queue.push(host, task, now + wait);
+            self.queue.push(host, WarmFetch { tries: tries + 1, ..fetch }, now + wait);
             return None;
         }
         if self.certify && !certifies && warmed.is_warm() {
             if self.is_stopped {
                 return Some(Warmed::NotCertified(None));
             }
-            self.queue.push(host, WarmTask { url, variant, host, tries: 0, certifies: true }, now);
+            self.queue.push(host, WarmFetch { tries: 0, certifies: true, ..fetch }, now);
             return None;
         }
         Some(warmed)
@@ -297,10 +284,10 @@ mod tests {
         let (mut now, mut used) = (Duration::ZERO, 0);
         loop {
             match warmer.next(now) {
-                WarmStep::Fetch(fetch) => {
+                WarmStep::Fetch(ticket, fetch) => {
                     let answer = answers[used].as_ref().map_err(|why| *why);
                     used += 1;
-                    if let Some(warmed) = warmer.on_answer(now, fetch, answer) {
+                    if let Some(warmed) = warmer.on_answer(now, ticket, fetch, answer) {
                         assert_eq!(warmer.next(now), WarmStep::Idle);
                         return (warmed, used);
                     }
@@ -347,10 +334,10 @@ mod tests {
         let mut warmer = Warmer::new(Limits::WARM, false);
         warmer.push(Duration::ZERO, "a.test", 0, Variant::Plain);
         warmer.push(Duration::ZERO, "a.test", 1, Variant::Plain);
-        let WarmStep::Fetch(fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
+        let WarmStep::Fetch(ticket, fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
         let mut refusal = answer(429, "");
         refusal.retry_after = Some(Duration::from_secs(601));
-        let warmed = warmer.on_answer(Duration::ZERO, fetch, Ok(&refusal));
+        let warmed = warmer.on_answer(Duration::ZERO, ticket, fetch, Ok(&refusal));
         assert_eq!(warmed, Some(Warmed::Failed(WarmFailure::Obstacle(Obstacle::RateLimited))));
         let WarmStep::Decided(1, Variant::Plain, warmed) = warmer.next(Duration::ZERO) else {
             panic!("the second URL waits")
@@ -377,11 +364,11 @@ mod tests {
         for url in 0..3 {
             warmer.push(Duration::ZERO, "a.test", url, Variant::Plain);
         }
-        let WarmStep::Fetch(fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
+        let WarmStep::Fetch(ticket, fetch) = warmer.next(Duration::ZERO) else { panic!("nothing to fetch") };
         assert_eq!(fetch.url, 0);
         assert_eq!(warmer.stop(), [(1, Variant::Plain), (2, Variant::Plain)]);
         assert_eq!(warmer.next(Duration::ZERO), WarmStep::WaitForEnd);
-        let failed = warmer.on_answer(Duration::ZERO, fetch, Err("reset")).unwrap();
+        let failed = warmer.on_answer(Duration::ZERO, ticket, fetch, Err("reset")).unwrap();
         assert_eq!(failed.to_string(), "no answer: reset");
         assert_eq!(warmer.next(Duration::ZERO), WarmStep::Idle);
     }
