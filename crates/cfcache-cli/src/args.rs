@@ -478,7 +478,7 @@ pub(crate) enum Command {
     /// Reserve at once. Other purges leave the copy stored, and billed, until it is replaced or expires.
     Purge {
         #[command(subcommand)]
-        what: What,
+        command: PurgeCommand,
     },
     /// Mark files in the cache as stale
     ///
@@ -486,7 +486,7 @@ pub(crate) enum Command {
     /// Invalidation by URL is a Class A operation of Cache Reserve, which is billed.
     Invalidate {
         #[command(subcommand)]
-        what: What,
+        command: PurgeCommand,
     },
     /// Show the cache status of URLs
     ///
@@ -788,7 +788,7 @@ pub(crate) enum RegionsCommand {
 
 /// What to purge or invalidate. Empty input is an error and never means "everything".
 #[derive(Debug, Subcommand)]
-pub(crate) enum What {
+pub(crate) enum PurgeCommand {
     /// Every file of the zone and all its environments, or of one environment (`-e`)
     Everything,
     /// Single files, by URL

@@ -1,4 +1,4 @@
-//! Runs a job and returns an exit code.
+//! Does a task and returns an exit code.
 
 mod config;
 mod emulator;
@@ -19,8 +19,8 @@ use crate::failure::Failure;
 use crate::render::{self, Terminal, outcome};
 use crate::resolve::Task;
 
-/// Does a job.
-pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
+/// Does a task.
+pub(crate) fn execute(task: Task, terminal: &Terminal) -> Exit {
     if let Err(failure) = check_descriptors() {
         return terminal.failure(&failure);
     }
@@ -33,7 +33,7 @@ pub(crate) fn execute(job: Task, terminal: &Terminal) -> Exit {
     };
     let exit = runtime.block_on(async {
         interrupts::listen(&terminal.interrupts);
-        let result = match job {
+        let result = match task {
             Task::Purge(job) => {
                 start(move || async move {
                     let report = purge::run(job, terminal).await?;

@@ -20,8 +20,8 @@ fn main() -> ExitCode {
         Ok(args) => {
             let terminal = render::Terminal::new(&args.global, &environment);
             let logs = render::Terminal::begin_log(&args.global, &environment);
-            match logs.and_then(|()| resolve::job(args, &environment, &terminal)) {
-                Ok(job) => command::execute(job, &terminal),
+            match logs.and_then(|()| resolve::task(args, &environment, &terminal)) {
+                Ok(task) => command::execute(task, &terminal),
                 Err(failure) => terminal.failure(&failure),
             }
         }

@@ -1,4 +1,4 @@
-//! From arguments to a job: refuses options that exclude each other or do nothing, and passes the rest to cfcache-app,
+//! From arguments to a task: refuses options that exclude each other or do nothing, and passes the rest to cfcache-app,
 //! which parses it.
 
 mod changed;
@@ -19,8 +19,8 @@ use cfcache_probe::{Limits, Variant, VisitorBuilder};
 use cfcache_transport::Roots;
 
 use crate::args::{
-    Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, TokenCommand,
-    UrlsArgs, What,
+    Args, Command, ConfigCommand, EmulatorArgs, Global, InputArgs, ListCommand, PagesArgs, PurgeCommand,
+    TokenCommand, UrlsArgs,
 };
 use crate::command::Shell;
 use crate::config::{self, CredentialPlace, EnvVars, Settings, Sourced, ValueOrigin};
@@ -54,12 +54,12 @@ pub(crate) enum Task {
     Man(Option<PathBuf>),
 }
 
-/// Creates a job from arguments and environment.
+/// Creates a task from arguments and environment.
 ///
 /// # Errors
 ///
 /// [`Failure`], with exit code 2 for a usage error and 3 if there are no credentials.
-pub(crate) fn job(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Task, Failure> {
+pub(crate) fn task(args: Args, environment: &EnvVars, terminal: &Terminal) -> Result<Task, Failure> {
     let Args { command, global } = args;
     let resolver = || Resolver::load(&global, environment, terminal);
     match command {
@@ -73,8 +73,8 @@ pub(crate) fn job(args: Args, environment: &EnvVars, terminal: &Terminal) -> Res
             let plan = plan(global.plan.as_deref())?.unwrap_or(Plan::Enterprise);
             Ok(Task::Emulator { args, plan, has_limits: !global.no_rate_limit })
         }
-        Command::Purge { what } => resolver()?.purge(Action::Purge, what),
-        Command::Invalidate { what } => resolver()?.purge(Action::Invalidate, what),
+        Command::Purge { command } => resolver()?.purge(Action::Purge, command),
+        Command::Invalidate { command } => resolver()?.purge(Action::Invalidate, command),
         Command::Probe { input, pages } => resolver()?.probe(input, pages),
         Command::Warm { input, pages } => resolver()?.warm(input, pages),
         Command::Config { command: ConfigCommand::Show } => {
@@ -225,19 +225,19 @@ impl Resolver<'_> {
         if self.global.common.dry_run { Task::PurgeDryRun(job) } else { Task::Purge(job) }
     }
 
-    fn purge(&self, action: Action, what: What) -> Result<Task, Failure> {
+    fn purge(&self, action: Action, command: PurgeCommand) -> Result<Task, Failure> {
         let targets =
             |kind, input| targets(action, kind, input, PagesArgs::default(), Vec::new(), self.global);
-        match what {
-            What::Everything => self.everything(action),
-            What::Urls(UrlsArgs { input, pages, headers }) => {
+        match command {
+            PurgeCommand::Everything => self.everything(action),
+            PurgeCommand::Urls(UrlsArgs { input, pages, headers }) => {
                 let headers = cache_key_headers(&headers)?;
                 self.list(action, self::targets(action, Kind::Files, input, pages, headers, self.global)?)
             }
-            What::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
-            What::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
-            What::Prefixes(input) => self.list(action, targets(Kind::Prefixes, input)?),
-            What::Changed(args) => self.changed(action, *args),
+            PurgeCommand::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
+            PurgeCommand::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
+            PurgeCommand::Prefixes(input) => self.list(action, targets(Kind::Prefixes, input)?),
+            PurgeCommand::Changed(args) => self.changed(action, *args),
         }
     }
 
