@@ -27,7 +27,7 @@ use crate::failure::Failure;
 use crate::journal::lines::{Contents, JournalLine, cannot_use};
 pub use crate::journal::lines::{Header, Point};
 pub use crate::journal::replay::{JournalReplay, Rolling};
-pub use crate::journal::writer::Writer;
+pub use crate::journal::writer::JournalWriter;
 use crate::secret::path_name;
 use crate::wording;
 
@@ -155,7 +155,7 @@ impl Journal {
         zone: &ZoneId,
         environment: Option<&EnvironmentId>,
         given_up: watch::Receiver<bool>,
-    ) -> Result<(Writer, EntryRanges), Failure> {
+    ) -> Result<(JournalWriter, EntryRanges), Failure> {
         self.header.zone = zone.to_string();
         self.header.environment = environment.map(ToString::to_string);
         let name = &self.name;
@@ -177,7 +177,8 @@ impl Journal {
                 }
             }
         }
-        let writer = Writer::new(self.file, self.path, self.name, given_up).behind(self.last, self.verified);
+        let writer = JournalWriter::new(self.file, self.path, self.name, given_up)
+            .with_earlier(self.last, self.verified);
         Ok((writer, self.accepted))
     }
 }

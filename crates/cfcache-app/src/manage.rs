@@ -114,15 +114,15 @@ pub enum ManageResult {
         is_early: bool,
     },
     /// A setting with one value; `None` if it is not set.
-    Value(&'static str, Option<SettingValue>, Change),
+    Value(&'static str, Option<SettingValue>, SettingChange),
     /// The variants; `None` if there are none.
-    Variants(Option<StoredVariants>, Change),
+    Variants(Option<StoredVariants>, SettingChange),
     /// The state of the latest clear of Cache Reserve; `None` if it was never cleared.
     ReserveClear(Option<CacheReserveClear>),
     /// The cloud regions of origins.
     Regions(Vec<StoredCloudRegion>),
     /// The cloud region of one origin.
-    Region(StoredCloudRegion, Change),
+    Region(StoredCloudRegion, SettingChange),
     /// The mapping of this origin was deleted.
     RegionDeleted(IpAddr),
     /// The supported regions.
@@ -140,7 +140,7 @@ pub enum ManageResult {
 
 /// What happened to a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum SettingChange {
     /// It was only read.
     Read,
     /// It already had the value, and was not changed.

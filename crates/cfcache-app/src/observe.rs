@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::{Failure, describe, reason};
-use crate::journal::Writer;
+use crate::journal::JournalWriter;
 use crate::report::{BatchEvent, ItemError, Report};
 use crate::secret::path_name;
 use crate::source::{Chunk, Invalid};
@@ -58,7 +58,7 @@ pub(crate) struct RunObserver<'a> {
     /// The findings of the input that have not been reported yet.
     found: Rc<RefCell<Chunk>>,
     failed_to: Option<FailedTo>,
-    journal: Option<Writer>,
+    journal: Option<JournalWriter>,
     /// Why the journal does not contain all accepted entries, if it does not.
     unrecorded: Option<String>,
     /// Notified when the run waits for the rate limits for the first time.
@@ -112,7 +112,7 @@ impl<'a> RunObserver<'a> {
     }
 
     /// Records what is accepted.
-    pub(crate) fn with_journal(mut self, journal: Option<Writer>) -> Self {
+    pub(crate) fn with_journal(mut self, journal: Option<JournalWriter>) -> Self {
         self.journal = journal;
         self
     }
@@ -311,7 +311,7 @@ impl<'a> RunObserver<'a> {
     }
 
     /// Waits until the journal is durable, or until the run is given up. Returns the writer for later lines.
-    pub(crate) async fn close_journal(&mut self) -> Option<Writer> {
+    pub(crate) async fn close_journal(&mut self) -> Option<JournalWriter> {
         let journal = self.journal.take()?;
         // Accepted entries are already durable; this only records how far the input was read, which is not essential.
         if let Err(error) = journal.flush().await {

@@ -2,11 +2,11 @@
 
 mod auto_plan;
 mod background;
-mod bulk;
 mod changed;
 mod dry_run;
 mod everything;
 mod input;
+mod list;
 mod scopes;
 mod visits;
 
@@ -36,7 +36,7 @@ use crate::source;
 pub async fn run(job: Job, console: &dyn Console) -> Result<Report, Failure> {
     match job {
         Job::Everything(job) => everything::run(*job, console).await,
-        Job::List(job) => bulk::run(*job, console).await,
+        Job::List(job) => list::run(*job, console).await,
         Job::Changed(job) => changed::run(*job, console).await,
     }
 }

@@ -52,7 +52,7 @@ const SHOWN_ALIKE: usize = 10;
 /// All opened inputs.
 pub struct Sources {
     /// What is read, and how; the arguments are read first.
-    reading: Targets,
+    targets: Targets,
     inputs: Vec<Input>,
     /// The number of entries, if all of them were read, with their digest if requested.
     total: Option<Point>,
@@ -209,7 +209,7 @@ impl Sources {
                 inputs.push(Input::find(path, is_sitemap, console)?);
             }
         }
-        let mut sources = Self { reading: targets, inputs, total: None };
+        let mut sources = Self { targets, inputs, total: None };
         sources.check(digest, see)?;
         Ok(sources)
     }
@@ -220,10 +220,10 @@ impl Sources {
         see: Option<&'s mut (dyn FnMut(Target) + 's)>,
     ) -> Result<(), Failure> {
         let rolling = digest.then(Rolling::default);
-        let mut check = Check::new(&self.reading, rolling, see);
+        let mut check = Check::new(&self.targets, rolling, see);
         let mut can_hold_more = false;
         let mut open = 0;
-        read_arguments(&self.reading.arguments, &mut check)?;
+        read_arguments(&self.targets.arguments, &mut check)?;
         for Input { name, is_sitemap, path, is_regular, file, seal } in &mut self.inputs {
             if !*is_regular {
                 can_hold_more = true;
@@ -233,8 +233,8 @@ impl Sources {
                 Some(opened) => opened,
                 None => open_again(path.as_deref(), name)?,
             };
-            check.seal = Some(Seal::new(name, self.reading.kind, &opened));
-            read(&self.reading, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
+            check.seal = Some(Seal::new(name, self.targets.kind, &opened));
+            read(&self.targets, *is_sitemap, name, path.as_deref(), &opened, &mut check)?;
             *seal = check.seal.take().map(Seal::finish);
             if path.is_none() || open < KEPT_OPEN {
                 open += 1;
@@ -242,8 +242,8 @@ impl Sources {
             }
         }
         let Check { entries, invalid, complaints, like, rolling, .. } = check;
-        let kind = self.reading.kind;
-        if invalid > 0 && !self.reading.skips_invalid {
+        let kind = self.targets.kind;
+        if invalid > 0 && !self.targets.skips_invalid {
             let mut failure = Failure::usage(match invalid {
                 1 => "an entry is invalid; nothing was sent".to_owned(),
                 _ => format!("{invalid} entries are invalid; nothing was sent"),
@@ -254,7 +254,7 @@ impl Sources {
                 failure.causes.push(format!("… and {hidden} more"));
             }
             return Err(match like.filter(|_| entries == 0) {
-                Some(like) => failure.with_hint(like.hint(self.reading.action, invalid)),
+                Some(like) => failure.with_hint(like.hint(self.targets.action, invalid)),
                 None => failure.with_hint("correct them, or skip them with `--on-invalid skip`"),
             });
         }
@@ -268,7 +268,7 @@ impl Sources {
 
     /// The kind of the entries.
     pub const fn kind(&self) -> Kind {
-        self.reading.kind
+        self.targets.kind
     }
 
     /// The number of entries, if it is already known.
@@ -288,25 +288,25 @@ impl Sources {
 
     /// Headers for all entries that have no header of the same name.
     pub fn headers(&self) -> &[CacheKeyHeader] {
-        &self.reading.headers
+        &self.targets.headers
     }
 
     /// Returns whether an invalid entry ends the input.
     pub fn stops_at_invalid(&self) -> bool {
-        !self.reading.skips_invalid
+        !self.targets.skips_invalid
     }
 
     /// Reads everything in chunks, until `take` returns `false`.
     pub fn read(mut self, take: &mut dyn FnMut(Chunk) -> bool) {
-        let reading = &self.reading;
-        let mut chunks = Chunks { reading, chunk: Chunk::default(), seal: None, take };
-        if !reading.arguments.is_empty()
-            && read_arguments(&reading.arguments, &mut chunks).and_then(|()| chunks.give()).is_err()
+        let targets = &self.targets;
+        let mut chunks = Chunks { targets, chunk: Chunk::default(), seal: None, take };
+        if !targets.arguments.is_empty()
+            && read_arguments(&targets.arguments, &mut chunks).and_then(|()| chunks.give()).is_err()
         {
             return;
         }
         for input in &mut self.inputs {
-            if input.read_on(reading, &mut chunks).and_then(|()| chunks.give()).is_err() {
+            if input.read_on(targets, &mut chunks).and_then(|()| chunks.give()).is_err() {
                 return;
             }
         }
@@ -344,14 +344,14 @@ impl Input {
     }
 
     /// Reads it to send its entries.
-    fn read_on<'c>(&'c mut self, reading: &Targets, chunks: &mut Chunks<'c>) -> Result<(), ()> {
+    fn read_on<'c>(&'c mut self, targets: &Targets, chunks: &mut Chunks<'c>) -> Result<(), ()> {
         let Self { name, is_sitemap, path, is_regular, file, seal } = self;
         if !*is_regular {
             let Some(path) = path else {
-                return read(reading, *is_sitemap, name, None, std::io::stdin(), chunks);
+                return read(targets, *is_sitemap, name, None, std::io::stdin(), chunks);
             };
             return match File::open(&*path) {
-                Ok(file) => read(reading, *is_sitemap, name, Some(path), file, chunks),
+                Ok(file) => read(targets, *is_sitemap, name, Some(path), file, chunks),
                 Err(error) => chunks.fail(cannot_read(name, &error)),
             };
         }
@@ -367,7 +367,7 @@ impl Input {
             Err(failure) => return chunks.fail(failure),
         };
         chunks.seal = seal.as_mut().map(|seal| (seal, Rc::clone(&opened)));
-        read(reading, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
+        read(targets, *is_sitemap, name, path.as_deref(), &*opened, chunks)?;
         chunks.end_of_file()
     }
 }
@@ -380,96 +380,96 @@ fn open_again(path: Option<&Path>, name: &str) -> Result<File, Failure> {
     File::open(path.unwrap_or(Path::new(name))).map_err(|error| cannot_read(name, &error))
 }
 
-fn read_arguments<T: Take>(arguments: &[String], take: &mut T) -> Result<(), T::Enough> {
+fn read_arguments<T: LineSink>(arguments: &[String], sink: &mut T) -> Result<(), T::Enough> {
     let mut numbered = (1..).zip(arguments);
     numbered.try_for_each(|(number, argument)| {
-        take.line(&EntryOrigin::Argument(number), Line::Entry(argument.as_str().into()))
+        sink.line(&EntryOrigin::Argument(number), Line::Entry(argument.as_str().into()))
     })
 }
 
 /// Reads an input completely.
-fn read<T: Take>(
-    reading: &Targets,
+fn read<T: LineSink>(
+    targets: &Targets,
     is_sitemap: bool,
     name: &str,
     path: Option<&Path>,
     reader: impl Read,
-    take: &mut T,
+    sink: &mut T,
 ) -> Result<(), T::Enough> {
     if is_sitemap {
         return match Sitemap::new(name, path, reader) {
-            Ok(sitemap) => read_sitemap(sitemap, take),
-            Err(error) => take.fail(cannot_read(name, &error)),
+            Ok(sitemap) => read_sitemap(sitemap, sink),
+            Err(error) => sink.fail(cannot_read(name, &error)),
         };
     }
-    if reading.null {
+    if targets.null {
         return read_lines(
             Lines::new(BufReader::with_capacity(1 << 16, reader), Delimiter::Null),
             name,
-            take,
+            sink,
         );
     }
     let (format, reader) = match head::look(reader) {
         Ok(looked) => looked,
-        Err(error) => return take.fail(cannot_read(name, &error)),
+        Err(error) => return sink.fail(cannot_read(name, &error)),
     };
     let reader = BufReader::with_capacity(1 << 16, reader);
     match format {
-        Format::Text => read_lines(Lines::new(reader, Delimiter::LineBreak), name, take),
-        Format::Array => read_array(Array::new(reader, reading.kind == Kind::Files), name, take),
-        Format::Utf16 => take.fail(
+        Format::Text => read_lines(Lines::new(reader, Delimiter::LineBreak), name, sink),
+        Format::Array => read_array(Array::new(reader, targets.kind == Kind::Files), name, sink),
+        Format::Utf16 => sink.fail(
             Failure::usage(format!("cannot read `{name}`: it is UTF-16"))
                 .with_hint("save it as UTF-8; `iconv -f UTF-16 -t UTF-8` converts it"),
         ),
-        Format::Gzip => take.fail(
+        Format::Gzip => sink.fail(
             Failure::usage(format!("cannot read `{name}`: it is compressed with gzip"))
                 .with_hint("unpack it first, for example with `zcat FILE | cfcache … --from -`"),
         ),
     }
 }
 
-fn read_lines<T: Take, R: Read>(mut lines: Lines<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
+fn read_lines<T: LineSink, R: Read>(mut lines: Lines<R>, name: &str, sink: &mut T) -> Result<(), T::Enough> {
     let mut number = 0;
     loop {
-        number += take.plain_lines(lines.plain())?;
+        number += sink.plain_lines(lines.plain())?;
         if !lines.has_more_at_hand() {
-            take.pause()?;
+            sink.pause()?;
         }
         let line = lines.next_line();
         let is_end = matches!(line, Line::End | Line::Failed(_));
         number += 1;
-        take.line(&EntryOrigin::Line(name, number), line)?;
+        sink.line(&EntryOrigin::Line(name, number), line)?;
         if is_end {
             return Ok(());
         }
     }
 }
 
-fn read_array<T: Take, R: Read>(mut array: Array<R>, name: &str, take: &mut T) -> Result<(), T::Enough> {
+fn read_array<T: LineSink, R: Read>(mut array: Array<R>, name: &str, sink: &mut T) -> Result<(), T::Enough> {
     for number in 1.. {
         let line = array.next_line();
         let is_end = matches!(line, Line::End | Line::Failed(_));
-        take.line(&EntryOrigin::Part(name, "element", number), line)?;
+        sink.line(&EntryOrigin::Part(name, "element", number), line)?;
         if is_end {
             break;
         }
         if !array.has_more_at_hand() {
-            take.pause()?;
+            sink.pause()?;
         }
     }
     Ok(())
 }
 
-fn read_sitemap<T: Take>(mut sitemap: Sitemap<'_>, take: &mut T) -> Result<(), T::Enough> {
+fn read_sitemap<T: LineSink>(mut sitemap: Sitemap<'_>, sink: &mut T) -> Result<(), T::Enough> {
     loop {
         let line = sitemap.next_line();
         let is_end = matches!(line, Line::End | Line::Failed(_));
-        take.line(&EntryOrigin::Part(sitemap.name(), "<url>", sitemap.number()), line)?;
+        sink.line(&EntryOrigin::Part(sitemap.name(), "<url>", sitemap.number()), line)?;
         if is_end {
             return Ok(());
         }
         if !sitemap.has_more_at_hand() {
-            take.pause()?;
+            sink.pause()?;
         }
     }
 }
@@ -494,7 +494,7 @@ impl fmt::Display for EntryOrigin<'_> {
 }
 
 /// Receives the lines of an input, and what [`Targets::line`] parses them to.
-trait Take {
+trait LineSink {
     /// Why no more lines are wanted.
     type Enough;
 
@@ -529,7 +529,7 @@ trait Take {
 
 /// Checks all lines, and keeps only complaints.
 struct Check<'a, 's> {
-    reading: &'a Targets,
+    targets: &'a Targets,
     entries: u64,
     invalid: u64,
     complaints: Vec<String>,
@@ -545,12 +545,12 @@ struct Check<'a, 's> {
 
 impl<'a, 's> Check<'a, 's> {
     fn new(
-        reading: &'a Targets,
+        targets: &'a Targets,
         rolling: Option<Rolling>,
         see: Option<&'s mut (dyn FnMut(Target) + 's)>,
     ) -> Self {
         let (complaints, alike) = (Vec::new(), BTreeMap::new());
-        Self { reading, entries: 0, invalid: 0, complaints, alike, like: None, rolling, seal: None, see }
+        Self { targets, entries: 0, invalid: 0, complaints, alike, like: None, rolling, seal: None, see }
     }
 
     fn complain(&mut self, invalid: &Invalid) {
@@ -572,11 +572,11 @@ impl<'a, 's> Check<'a, 's> {
     }
 }
 
-impl Take for Check<'_, '_> {
+impl LineSink for Check<'_, '_> {
     type Enough = Failure;
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), Failure> {
-        self.reading.line(origin, line, self)
+        self.targets.line(origin, line, self)
     }
 
     fn entry(
@@ -614,7 +614,7 @@ impl Take for Check<'_, '_> {
 
 /// Collects entries, and passes them on in chunks.
 struct Chunks<'a> {
-    reading: &'a Targets,
+    targets: &'a Targets,
     chunk: Chunk,
     /// A checked file and its first reading, so that only checked entries are passed on.
     seal: Option<(&'a mut Seal, Rc<File>)>,
@@ -633,7 +633,7 @@ impl Chunks<'_> {
         let is_enough = match verified {
             Some(Ok(is_verified)) => is_verified,
             Some(Err(failure)) => return self.fail(failure),
-            None => self.chunk.is_full() || self.reading.stops_at(&self.chunk),
+            None => self.chunk.is_full() || self.targets.stops_at(&self.chunk),
         };
         if is_enough { self.give() } else { Ok(()) }
     }
@@ -641,7 +641,7 @@ impl Chunks<'_> {
     /// Passes on the collected entries.
     fn give(&mut self) -> Result<(), ()> {
         let chunk = core::mem::take(&mut self.chunk);
-        let is_end = chunk.broken.is_some() || self.reading.stops_at(&chunk);
+        let is_end = chunk.broken.is_some() || self.targets.stops_at(&chunk);
         if (self.take)(chunk) && !is_end { Ok(()) } else { Err(()) }
     }
 
@@ -654,18 +654,18 @@ impl Chunks<'_> {
     }
 }
 
-impl Take for Chunks<'_> {
+impl LineSink for Chunks<'_> {
     type Enough = ();
 
     /// Nearly every line of a pipe is a URL that is no path, and about which there are no warnings.
     fn plain_lines(&mut self, lines: &mut VecDeque<SharedText>) -> Result<u64, ()> {
         let mut taken = 0;
-        if self.seal.is_some() || !self.reading.headers.is_empty() {
+        if self.seal.is_some() || !self.targets.headers.is_empty() {
             return Ok(taken);
         }
         while let Some(line) = lines.pop_front() {
             let bytes = line.len();
-            match Target::from_plain_line(self.reading.kind, line) {
+            match Target::from_plain_line(self.targets.kind, line) {
                 Ok(target) => {
                     taken += 1;
                     self.chunk.reserve();
@@ -684,7 +684,7 @@ impl Take for Chunks<'_> {
     }
 
     fn line(&mut self, origin: &EntryOrigin<'_>, line: Line) -> Result<(), ()> {
-        self.reading.line(origin, line, self)
+        self.targets.line(origin, line, self)
     }
 
     fn entry(
@@ -703,7 +703,7 @@ impl Take for Chunks<'_> {
             self.chunk.push(Entry::from(target), given.len());
         } else {
             let warnings = &mut self.chunk.warnings;
-            self.reading.warn(origin, &target, given, oddity, &mut |warning| {
+            self.targets.warn(origin, &target, given, oddity, &mut |warning| {
                 warnings.push((origin.to_string(), warning));
             });
             self.chunk.push(Entry::new(target, given), given.len());
@@ -734,19 +734,19 @@ impl Take for Chunks<'_> {
 
 impl Targets {
     /// Parses a line, and passes on what it is.
-    fn line<T: Take>(&self, origin: &EntryOrigin<'_>, line: Line, take: &mut T) -> Result<(), T::Enough> {
+    fn line<T: LineSink>(&self, origin: &EntryOrigin<'_>, line: Line, sink: &mut T) -> Result<(), T::Enough> {
         match line {
             Line::Entry(given) => match &self.base {
                 Some(base) if !path::is_url(&given) && !given.is_empty() => match base.url(&given) {
-                    Ok(url) => self.entry(origin, &url.into(), Some(&given), take),
-                    Err(reason) => take.invalid(Invalid::new(origin, &given, reason)),
+                    Ok(url) => self.entry(origin, &url.into(), Some(&given), sink),
+                    Err(reason) => sink.invalid(Invalid::new(origin, &given, reason)),
                 },
-                _ => self.entry(origin, &given, None, take),
+                _ => self.entry(origin, &given, None, sink),
             },
             Line::Invalid { given, reason } => {
-                take.invalid(Invalid { is_whole: false, ..Invalid::new(origin, &given, reason) })
+                sink.invalid(Invalid { is_whole: false, ..Invalid::new(origin, &given, reason) })
             }
-            Line::Failed(error) => take.fail(Failure::usage(match origin {
+            Line::Failed(error) => sink.fail(Failure::usage(match origin {
                 EntryOrigin::Part(name, _, 0) => format!("cannot read `{name}`: {error}"),
                 _ => format!("cannot read beyond `{origin}`: {error}"),
             })),
@@ -755,12 +755,12 @@ impl Targets {
     }
 
     /// Parses an entry, or the URL that was made from a path.
-    fn entry<T: Take>(
+    fn entry<T: LineSink>(
         &self,
         origin: &EntryOrigin<'_>,
         entry: &SharedText,
         path: Option<&str>,
-        take: &mut T,
+        sink: &mut T,
     ) -> Result<(), T::Enough> {
         let target = match Target::parse_shared(self.kind, entry) {
             Ok(Target::Files(file)) if !self.headers.is_empty() => {
@@ -773,7 +773,7 @@ impl Targets {
                 let like = if self.kind == Kind::Files { LooksLike::new(given) } else { None };
                 let cure = misplaced(origin, given).or_else(|| error.cure().map(str::to_owned));
                 let invalid = Invalid::new(origin, given, error.to_string());
-                return take.invalid(Invalid { cure, like, ..invalid });
+                return sink.invalid(Invalid { cure, like, ..invalid });
             }
         };
         let oddity = path.and_then(path::oddity);
@@ -782,10 +782,10 @@ impl Targets {
             self.warn(origin, &target, entry, oddity.clone(), &mut |warning| warnings.push(warning));
             if !warnings.is_empty() {
                 let reason = format!("{} (`--strict`)", warnings.join("; "));
-                return take.invalid(Invalid::new(origin, path.unwrap_or(entry), reason));
+                return sink.invalid(Invalid::new(origin, path.unwrap_or(entry), reason));
             }
         }
-        take.entry(origin, target, entry, oddity)
+        sink.entry(origin, target, entry, oddity)
     }
 
     /// Reports what is suspicious about an entry.
@@ -903,7 +903,7 @@ mod tests {
 
     /// Checks a list and reads it again. `change` is called before that with 0, and then with the number of each chunk.
     fn read_while(list: &List, change: impl Fn(&List, u32)) -> (Vec<String>, Option<String>) {
-        let reading = Targets {
+        let targets = Targets {
             action: Action::Purge,
             kind: Kind::Files,
             arguments: Vec::new(),
@@ -919,7 +919,7 @@ mod tests {
         let path = Some(list.0.clone());
         let input = Input { name, is_sitemap: false, path, is_regular: true, file: None, seal: None };
         let inputs = vec![input];
-        let mut sources = Sources { reading, inputs, total: None };
+        let mut sources = Sources { targets, inputs, total: None };
         sources.check(false, None).unwrap();
         change(list, 0);
         let (mut sent, mut broken, mut number) = (Vec::new(), None, 0);

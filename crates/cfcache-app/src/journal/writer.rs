@@ -20,7 +20,7 @@ const POINT_EVERY: u64 = 10_000;
 ///
 /// A separate thread writes lines and makes them durable, so a hanging disk blocks nothing else. One `fdatasync` covers
 /// all lines that arrived during the previous one.
-pub struct Writer {
+pub struct JournalWriter {
     path: PathBuf,
     name: String,
     lines: mpsc::Sender<WriteRequest>,
@@ -38,7 +38,7 @@ struct WriteRequest {
     done: Option<oneshot::Sender<io::Result<()>>>,
 }
 
-impl Writer {
+impl JournalWriter {
     pub(crate) fn new(file: File, path: PathBuf, name: String, given_up: watch::Receiver<bool>) -> Self {
         let (lines, requests) = mpsc::channel();
         std::thread::spawn(move || run(file, &requests));
@@ -46,7 +46,7 @@ impl Writer {
     }
 
     /// Continues after the lines of earlier runs.
-    pub(crate) fn behind(mut self, last: Option<Point>, verified: EntryRanges) -> Self {
+    pub(crate) fn with_earlier(mut self, last: Option<Point>, verified: EntryRanges) -> Self {
         (self.last, self.verified) = (last, verified);
         self
     }

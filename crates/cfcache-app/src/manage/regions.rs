@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, describe};
-use crate::manage::{Change, ManageReport, ManageResult, SettingsContext};
+use crate::manage::{ManageReport, ManageResult, SettingChange, SettingsContext};
 use crate::pages;
 
 pub(super) async fn list(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
@@ -27,7 +27,7 @@ pub(super) async fn get(context: &SettingsContext<'_>, ip: IpAddr) -> Result<Man
         .call(&ApiRequest::cloud_region(&context.zone, ip))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot read the cloud region of {ip}")))?;
-    Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Read)))
+    Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, SettingChange::Read)))
 }
 
 /// Maps an origin, unless it is already mapped like this.
@@ -39,13 +39,16 @@ pub(super) async fn set(
         && before.result.vendor.as_deref() == Some(mapping.vendor())
         && before.result.region.as_deref() == Some(mapping.region())
     {
-        return Ok(ManageReport::new(before.raw, ManageResult::Region(before.result, Change::Unchanged)));
+        return Ok(ManageReport::new(
+            before.raw,
+            ManageResult::Region(before.result, SettingChange::Unchanged),
+        ));
     }
     let answer = context
         .call(&ApiRequest::set_cloud_region(&context.zone, mapping))
         .await
         .map_err(|error| Failure::from_error(&error, format!("cannot map {}", mapping.origin_ip())))?;
-    Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, Change::Set)))
+    Ok(ManageReport::new(answer.raw, ManageResult::Region(answer.result, SettingChange::Set)))
 }
 
 pub(super) async fn delete(context: &SettingsContext<'_>, ip: IpAddr) -> Result<ManageReport, Failure> {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::manage::{Change, ManageReport, ManageResult, SettingsContext, is_unset, left};
+use crate::manage::{ManageReport, ManageResult, SettingChange, SettingsContext, is_unset, left};
 use crate::wording;
 
 pub(super) const CACHE_LEVEL: &str = "Cache level";
@@ -89,7 +89,7 @@ fn report<V>(
     title: &'static str,
     answer: Answer<Setting<V>>,
     describe: impl Fn(&V) -> String,
-    change: Change,
+    change: SettingChange,
 ) -> ManageReport {
     let value = SettingValue::new(&answer.result, describe);
     ManageReport::new(answer.raw, ManageResult::Value(title, Some(value), change))
@@ -116,7 +116,7 @@ async fn set<V: DeserializeOwned + Send + PartialEq>(
     if let Ok(before) = before
         && before.result.value.as_ref() == Some(&wanted)
     {
-        return Ok(report(title, before, describe, Change::Unchanged));
+        return Ok(report(title, before, describe, SettingChange::Unchanged));
     }
     let name = in_a_sentence(title);
     let mut answer = context.call(edit).await.map_err(|error| {
@@ -136,7 +136,7 @@ async fn set<V: DeserializeOwned + Send + PartialEq>(
         return Err(Failure::new(Exit::Failed, message));
     }
     answer.result.value = Some(wanted);
-    Ok(report(title, answer, describe, Change::Set))
+    Ok(report(title, answer, describe, SettingChange::Set))
 }
 
 pub(super) async fn get_switch(
@@ -145,9 +145,9 @@ pub(super) async fn get_switch(
 ) -> Result<ManageReport, Failure> {
     let title = switch.title();
     match context.call(&ApiRequest::switch(&context.zone, switch)).await {
-        Ok(answer) => Ok(report(title, answer, String::clone, Change::Read)),
+        Ok(answer) => Ok(report(title, answer, String::clone, SettingChange::Read)),
         Err(error) if is_unset(&error) => {
-            Ok(ManageReport::new("null", ManageResult::Value(title, None, Change::Read)))
+            Ok(ManageReport::new("null", ManageResult::Value(title, None, SettingChange::Read)))
         }
         Err(error) => Err(Failure::from_error(&error, format!("cannot read {title}"))),
     }
@@ -174,8 +174,8 @@ pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<Manage
     let title = Switch::SmartTieredCache.title();
     let report = |raw: String, change| ManageReport::new(raw, ManageResult::Value(title, None, change));
     match context.call(&ApiRequest::delete_smart_tiered_cache(&context.zone)).await {
-        Ok(answer) => Ok(report(answer.raw, Change::Deleted)),
-        Err(error) if is_unset(&error) => Ok(report("null".to_owned(), Change::Unchanged)),
+        Ok(answer) => Ok(report(answer.raw, SettingChange::Deleted)),
+        Err(error) if is_unset(&error) => Ok(report("null".to_owned(), SettingChange::Unchanged)),
         Err(error) => Err(Failure::from_error(&error, "cannot delete the setting of Smart Tiered Cache")),
     }
 }
@@ -183,7 +183,7 @@ pub(super) async fn delete_smart(context: &SettingsContext<'_>) -> Result<Manage
 pub(super) async fn get_cache_level(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context.call(&ApiRequest::cache_level(&context.zone)).await;
     let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the cache level"))?;
-    Ok(report(CACHE_LEVEL, answer, String::clone, Change::Read))
+    Ok(report(CACHE_LEVEL, answer, String::clone, SettingChange::Read))
 }
 
 pub(super) async fn set_cache_level(
@@ -198,7 +198,7 @@ pub(super) async fn set_cache_level(
 pub(super) async fn get_browser_cache_ttl(context: &SettingsContext<'_>) -> Result<ManageReport, Failure> {
     let answer = context.call(&ApiRequest::browser_cache_ttl(&context.zone)).await;
     let answer = answer.map_err(|error| Failure::from_error(&error, "cannot read the browser cache TTL"))?;
-    Ok(report(BROWSER_CACHE_TTL, answer, browser_cache_ttl, Change::Read))
+    Ok(report(BROWSER_CACHE_TTL, answer, browser_cache_ttl, SettingChange::Read))
 }
 
 pub(super) async fn set_browser_cache_ttl(

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::console::Console;
 use crate::exit::Exit;
-use crate::journal::Writer;
+use crate::journal::JournalWriter;
 use crate::purge::auto_plan;
 use crate::purge::input::InputReader;
 use crate::report::Report;
@@ -53,7 +53,7 @@ pub(super) fn finish_report(
     kind: Kind,
     input: &InputReader<'_>,
     unrecorded: Option<String>,
-    journal: Option<&Writer>,
+    journal: Option<&JournalWriter>,
     console: &dyn Console,
 ) -> Exit {
     let mut exit = exit;

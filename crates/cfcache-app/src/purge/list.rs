@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::{Destination, ListJob, Visits};
-use crate::journal::{Header, Journal, Writer};
+use crate::journal::{Header, Journal, JournalWriter};
 use crate::observe::{FailedTo, RunObserver};
 use crate::purge::background::{self, finish_report};
 use crate::purge::caps;
@@ -87,8 +87,9 @@ pub(super) async fn run(job: ListJob, console: &dyn Console) -> Result<Report, F
         _ => None,
     };
     let (report, routes) = (found.report(action, kind), found.routes());
-    let bulk = Bulk { session: &session, kind, scopes, routes, report, learns_plan, accepted: None, console };
-    let report = bulk.run(input, (failed_to, is_null_separated), journal, visits, before).await?;
+    let run =
+        ListRun { session: &session, kind, scopes, routes, report, learns_plan, accepted: None, console };
+    let report = run.run(input, (failed_to, is_null_separated), journal, visits, before).await?;
     session.close().await;
     Ok(report)
 }
@@ -113,7 +114,7 @@ fn open_journal(
 }
 
 /// A run over a list, with the settings that are known before the list is read.
-pub(super) struct Bulk<'a> {
+pub(super) struct ListRun<'a> {
     pub(super) session: &'a Session,
     pub(super) kind: Kind,
     pub(super) scopes: Vec<PurgeScope>,
@@ -128,13 +129,13 @@ pub(super) struct Bulk<'a> {
     pub(super) console: &'a dyn Console,
 }
 
-impl<'a> Bulk<'a> {
+impl<'a> ListRun<'a> {
     /// Sends the input, verifies and warms if requested, and returns the report.
     pub(super) async fn run(
         mut self,
         input: InputReader<'a>,
         (failed_to, is_null_separated): (Option<PathBuf>, bool),
-        journal: Option<Writer>,
+        journal: Option<JournalWriter>,
         visits: Option<Visits>,
         before: Option<Before>,
     ) -> Result<Report, Failure> {
@@ -181,8 +182,8 @@ impl<'a> Bulk<'a> {
         self,
         mut input: InputReader<'a>,
         failed_to: Option<FailedTo>,
-        journal: Option<Writer>,
-    ) -> (Report, Exit, Option<Writer>) {
+        journal: Option<JournalWriter>,
+    ) -> (Report, Exit, Option<JournalWriter>) {
         let Self { session, kind, mut scopes, routes, report, learns_plan, accepted, console } = self;
         let has_journal = journal.is_some();
         let total = input.total();

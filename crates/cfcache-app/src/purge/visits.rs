@@ -19,7 +19,7 @@ use crate::console::Console;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::{GateJob, Targets, VerifyJob, Visits, WarmJob};
-use crate::journal::Writer;
+use crate::journal::JournalWriter;
 use crate::observe::show_events;
 use crate::purge::changed::SiteFiles;
 use crate::purge::interrupted;
@@ -249,7 +249,7 @@ pub(super) struct AfterPurge<'a> {
     /// The deployed files.
     pub(super) files: Option<&'a SiteFiles<'a>>,
     /// The journal, which contains what earlier runs verified and records what this one verifies.
-    pub(super) journal: Option<Writer>,
+    pub(super) journal: Option<JournalWriter>,
     pub(super) visits: Visits,
     /// The accepted URLs.
     pub(super) accepted: AcceptedUrls,
@@ -358,7 +358,7 @@ impl AfterPurge<'_> {
     /// verified.
     fn to_verify(&self, job: &VerifyJob) -> (Option<Vec<usize>>, u64) {
         let given = self.given();
-        let earlier = self.journal.as_ref().map(Writer::earlier).filter(|it| !it.is_empty());
+        let earlier = self.journal.as_ref().map(JournalWriter::earlier).filter(|it| !it.is_empty());
         let is_new = |number: &usize| {
             earlier.is_none_or(|earlier| self.url(*number).is_some_and(|url| !earlier.contains(url.ordinal)))
         };

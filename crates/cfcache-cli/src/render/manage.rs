@@ -1,6 +1,6 @@
 //! Prints zones, environments, tokens and settings.
 
-use cfcache_app::manage::{Change, Imported, ManageReport, ManageResult, SettingRow, SettingValue};
+use cfcache_app::manage::{Imported, ManageReport, ManageResult, SettingChange, SettingRow, SettingValue};
 use cfcache_app::scope;
 use cfcache_model::endpoint::{
     CacheReserveClear, Environment, StoredCloudRegion, StoredVariants, SupportedRegions, TokenStatus, Zone,
@@ -91,23 +91,25 @@ fn token(token: &TokenStatus, is_early: bool) -> String {
     line
 }
 
-fn setting(title: &str, value: Option<&SettingValue>, change: Change) -> String {
+fn setting(title: &str, value: Option<&SettingValue>, change: SettingChange) -> String {
     let now = value.and_then(|value| value.value.as_deref()).unwrap_or("in an unknown state");
     match (value, change) {
-        (Some(value), Change::Read) => format!("{title} {}", value.describe()),
-        (Some(_), Change::Unchanged) => format!("{title} is already {now}; nothing was changed"),
-        (Some(_), Change::Set) => format!("{title} is {now} now"),
-        (None, Change::Unchanged) => format!("{title} was never set; nothing was changed"),
-        (None, Change::Read | Change::Set) => format!("{title} is off (it was never set)"),
-        (_, Change::Deleted) => format!("the setting of {title} is deleted; it is off"),
+        (Some(value), SettingChange::Read) => format!("{title} {}", value.describe()),
+        (Some(_), SettingChange::Unchanged) => format!("{title} is already {now}; nothing was changed"),
+        (Some(_), SettingChange::Set) => format!("{title} is {now} now"),
+        (None, SettingChange::Unchanged) => format!("{title} was never set; nothing was changed"),
+        (None, SettingChange::Read | SettingChange::Set) => format!("{title} is off (it was never set)"),
+        (_, SettingChange::Deleted) => format!("the setting of {title} is deleted; it is off"),
     }
 }
 
-fn variants(stored: Option<&StoredVariants>, change: Change, terminal: &Terminal) {
+fn variants(stored: Option<&StoredVariants>, change: SettingChange, terminal: &Terminal) {
     match (stored, change) {
-        (_, Change::Deleted) => return terminal.data("the variants are deleted"),
-        (None, Change::Unchanged) => return terminal.data("no variants were set; nothing was changed"),
-        (Some(_), Change::Unchanged) => {
+        (_, SettingChange::Deleted) => return terminal.data("the variants are deleted"),
+        (None, SettingChange::Unchanged) => {
+            return terminal.data("no variants were set; nothing was changed");
+        }
+        (Some(_), SettingChange::Unchanged) => {
             return terminal.data("the variants are already set like this; nothing was changed");
         }
         _ => {}
@@ -143,10 +145,10 @@ fn region_cells(region: &StoredCloudRegion) -> Vec<String> {
     vec![region.origin_ip.clone(), text(&region.vendor), text(&region.region), text(&region.modified_on)]
 }
 
-fn region(region: &StoredCloudRegion, change: Change) -> String {
+fn region(region: &StoredCloudRegion, change: SettingChange) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "(not told)".to_owned());
     let told = format!("{} is in {} {}", region.origin_ip, text(&region.vendor), text(&region.region));
-    if change == Change::Unchanged { format!("{told} already; nothing was changed") } else { told }
+    if change == SettingChange::Unchanged { format!("{told} already; nothing was changed") } else { told }
 }
 
 fn supported(regions: &SupportedRegions, terminal: &Terminal) {

@@ -16,10 +16,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job::{ChangedJob, Destination, Visits};
 use crate::observe::{FailedTo, millis};
-use crate::purge::bulk::Bulk;
 use crate::purge::changed::files::SiteFiles;
 use crate::purge::changed::select::Work;
 use crate::purge::input::InputReader;
+use crate::purge::list::ListRun;
 use crate::purge::scopes::FoundScopes;
 use crate::purge::visits::{self, AfterPurge, ask_before, collector, wait_for_origin};
 use crate::purge::{caps, confirm, describe_zone, everything};
@@ -146,7 +146,7 @@ async fn send_groups(
         if let Some(accepted) = accepted {
             accepted.borrow_mut().begin_part(action);
         }
-        let bulk = Bulk {
+        let run = ListRun {
             session,
             kind,
             scopes,
@@ -157,7 +157,7 @@ async fn send_groups(
             console,
         };
         let (part, part_exit, _) =
-            bulk.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
+            run.send(InputReader::from_entries(entries), failed_to.clone(), None).await;
         // Whatever the exit code: only what the API accepted is done.
         let is_whole = part.accepted == part.items && !part.is_incomplete;
         exit = exit.or(part_exit).or(if is_whole { Exit::Accepted } else { Exit::Failed });
