@@ -9,7 +9,7 @@ use cfcache_client::{BaseUrl, Client, Codec, Credentials, DEFAULT_BASE_URL};
 use cfcache_emulator::{Config, Emulator, Server, Zone};
 use cfcache_model::Plan;
 use cfcache_transport::{
-    BuildError, Cause, Delivery, HyperTransport, Phase, Request, Response, Timeouts, Transport as _,
+    BuildError, Cause, Delivery, HyperTransport, Phase, Request, Response, Timeouts, Transport,
     TransportError,
 };
 use secrecy::SecretString;
@@ -83,8 +83,7 @@ impl Session {
         let transport = Arc::new(transport.build().map_err(cannot_connect)?);
         let codec = Codec::new(base, credentials.as_ref(), USER_AGENT);
         let (given_up, watched) = watch::channel(false);
-        let send = move |request| send_until(Arc::clone(&transport), request, watched.clone());
-        let client = Client::new(Arc::new(send), codec, policy);
+        let client = Client::new(breakable(transport, watched), codec, policy);
         Ok(Self { client, plan: chosen, pacing: connection.pacing, given_up, emulator })
     }
 
@@ -136,6 +135,12 @@ fn cannot_connect(error: BuildError) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// A transport whose requests can be broken off. It is created outside of `async` code, so that its requests are compiled
+/// here: the binary, which awaits them, is optimized for size.
+fn breakable(transport: Arc<HyperTransport>, given_up: watch::Receiver<bool>) -> Arc<dyn Transport> {
+    Arc::new(move |request| send_until(Arc::clone(&transport), request, given_up.clone()))
 }
 
 /// Sends a request that can be broken off. A user who stops a run at once still needs the results, so the run is not

@@ -1,12 +1,13 @@
 //! A run over a list: reads the input, sends it, and reports the results. Entries go to one zone, or each to the zone
 //! of its host.
 
+use core::pin::Pin;
 use core::time::Duration;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use cfcache_client::PurgeScope;
+use cfcache_client::{Client, PurgeScope, Summary};
 use cfcache_model::endpoint::{Action, Cost};
 use cfcache_model::plan::Dedupe;
 use cfcache_model::target::Kind;
@@ -213,8 +214,7 @@ impl<'a> ListRun<'a> {
         observer.notice();
         // The limits apply per account, and most accounts have one plan: the first zone is used.
         let zone = scopes.first().map(|scope| scope.zone.clone()).filter(|_| learns_plan);
-        let interrupt = console.interrupted(1);
-        let work = session.client.run_all(scopes, &mut input, interrupt, &mut observer);
+        let work = start(&session.client, scopes, &mut input, console, &mut observer);
         let summaries = tokio::select! {
             summaries = work => summaries,
             never = background::run(session, console, &paced, zone.as_ref()) => match never {},
@@ -233,6 +233,20 @@ impl<'a> ListRun<'a> {
         let exit = finish_report(&mut report, exit, kind, &input, unrecorded, journal.as_ref(), console);
         (report, exit, journal)
     }
+}
+
+/// Starts to send the input.
+///
+/// This is not `async`, and not generic, so that all that is done for a request is compiled here. It would otherwise be
+/// compiled in the binary, which is optimized for size and moves large values byte by byte.
+fn start<'r>(
+    client: &'r Client,
+    scopes: Vec<PurgeScope>,
+    input: &'r mut InputReader<'_>,
+    console: &'r dyn Console,
+    observer: &'r mut RunObserver<'_>,
+) -> Pin<Box<dyn Future<Output = Vec<Summary>> + 'r>> {
+    Box::pin(client.run_all(scopes, input, console.interrupted(1), observer))
 }
 
 /// Returns the minimum time that the limits require for a number of entries.
