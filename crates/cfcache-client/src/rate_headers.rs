@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use cfcache_model::limits::Rate;
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::{DATE, HeaderName, RETRY_AFTER};
+
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// The wait that the server demands with `Retry-After`: a number of seconds, or a date. `None` if there is no such
 /// header, or if it cannot be read.
@@ -38,7 +40,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// `Ratelimit` is not used: its remaining quota was observed not to follow the real one.
 #[must_use]
 pub fn global_quota(headers: &HeaderMap) -> Option<Rate> {
-    let policies = headers.get("ratelimit-policy")?.to_str().ok()?;
+    let policies = headers.get(RATELIMIT_POLICY)?.to_str().ok()?;
     policies
         .split(',')
         .map(policy)

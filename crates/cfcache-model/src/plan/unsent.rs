@@ -1,7 +1,7 @@
 //! The targets that have not been sent.
 
 use alloc::collections::VecDeque;
-use core::hash::BuildHasher as _;
+use core::hash::{BuildHasher as _, Hasher as _};
 
 use hashbrown::DefaultHashBuilder;
 use hashbrown::hash_table::{self, HashTable};
@@ -29,7 +29,7 @@ impl UnsentKeys {
         if self.numbers.len() == self.numbers.capacity() {
             self.make_room();
         }
-        let hash = |text: &SharedText| self.hasher.hash_one(text.as_bytes());
+        let hash = |text: &SharedText| hash_of(&self.hasher, text);
         let text = |number: &u64| self.keys.get(number.checked_sub(self.first)? as usize)?.1.as_ref();
         let number = self.first + self.keys.len() as u64;
         let place = self.numbers.entry(
@@ -50,7 +50,7 @@ impl UnsentKeys {
         self.numbers.reserve(16 + 4 * self.keys.len(), no_hash);
         for (number, (_, text)) in (self.first..).zip(&self.keys) {
             if let Some(text) = text {
-                self.numbers.insert_unique(self.hasher.hash_one(text.as_bytes()), number, no_hash);
+                self.numbers.insert_unique(hash_of(&self.hasher, text), number, no_hash);
             }
         }
     }
@@ -76,6 +76,13 @@ impl UnsentKeys {
             self.first += 1;
         }
     }
+}
+
+/// The hash of a text, without its length, which `hash_one` adds.
+fn hash_of(hasher: &DefaultHashBuilder, text: &SharedText) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ impl TargetKind for Tag {
         unescaped(&self.0)
     }
 
+    // Not inlined, because it would make `Target::key` slower for URLs.
+    #[inline(never)]
     fn key(&self) -> SharedText {
         let is_lowercase = !self.0.bytes().any(|byte| byte.is_ascii_uppercase());
         if is_lowercase { self.0.clone() } else { self.0.to_ascii_lowercase().into() }
