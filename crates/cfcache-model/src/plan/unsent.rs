@@ -79,6 +79,7 @@ impl UnsentKeys {
 }
 
 /// The hash of a text, without its length, which `hash_one` adds.
+#[inline]
 fn hash_of(hasher: &DefaultHashBuilder, text: &SharedText) -> u64 {
     let mut hasher = hasher.build_hasher();
     hasher.write(text.as_bytes());
