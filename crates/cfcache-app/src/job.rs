@@ -157,8 +157,8 @@ pub enum FirstRun {
 
 /// The entries of a run, and how to read them.
 pub struct Targets {
-    /// Whether to purge or to invalidate.
-    pub action: Action,
+    /// Whether to purge or to invalidate; `None` if URLs are only requested.
+    pub action: Option<Action>,
     /// The kind of the entries.
     pub kind: Kind,
     /// Entries from the command line.

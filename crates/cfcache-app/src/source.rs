@@ -904,7 +904,7 @@ mod tests {
     /// Checks a list and reads it again. `change` is called before that with 0, and then with the number of each chunk.
     fn read_while(list: &List, change: impl Fn(&List, u32)) -> (Vec<String>, Option<String>) {
         let targets = Targets {
-            action: Action::Purge,
+            action: Some(Action::Purge),
             kind: Kind::Files,
             arguments: Vec::new(),
             files: Vec::new(),

@@ -227,12 +227,15 @@ impl Resolver<'_> {
 
     fn purge(&self, action: Action, command: PurgeCommand) -> Result<Task, Failure> {
         let targets =
-            |kind, input| targets(action, kind, input, PagesArgs::default(), Vec::new(), self.global);
+            |kind, input| targets(Some(action), kind, input, PagesArgs::default(), Vec::new(), self.global);
         match command {
             PurgeCommand::Everything => self.everything(action),
             PurgeCommand::Urls(UrlsArgs { input, pages, headers }) => {
                 let headers = cache_key_headers(&headers)?;
-                self.list(action, self::targets(action, Kind::Files, input, pages, headers, self.global)?)
+                self.list(
+                    action,
+                    self::targets(Some(action), Kind::Files, input, pages, headers, self.global)?,
+                )
             }
             PurgeCommand::Tags(input) => self.list(action, targets(Kind::Tags, input)?),
             PurgeCommand::Hosts(input) => self.list(action, targets(Kind::Hosts, input)?),
@@ -427,7 +430,7 @@ impl Resolver<'_> {
 }
 
 fn targets(
-    action: Action,
+    action: Option<Action>,
     kind: Kind,
     input: InputArgs,
     pages: PagesArgs,

@@ -148,7 +148,7 @@ pub enum Unproven {
     UnknownStatus(String),
     /// There was no answer, for this reason.
     NoAnswer(String),
-    /// The verification was stopped before the first request.
+    /// The verification was stopped before the first answer.
     NotAsked,
     /// The purge had to be repeated, and that failed for this reason.
     PurgeFailed(String),
@@ -328,7 +328,7 @@ impl fmt::Display for Unproven {
             }
             Self::UnknownStatus(word) => write!(f, "the edge reports the unknown cache status `{word}`"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
-            Self::NotAsked => f.write_str("it was not requested: the verification was stopped"),
+            Self::NotAsked => f.write_str("there was no answer when the verification was stopped"),
             Self::PurgeFailed(why) => write!(f, "it needed another purge, which failed: {why}"),
         }
     }

@@ -53,7 +53,7 @@ pub enum WarmFailure {
     Stale,
     /// There was no answer, for this reason.
     NoAnswer(String),
-    /// It was cancelled before it was sent.
+    /// It was interrupted before its body had arrived.
     NotSent,
 }
 
@@ -135,7 +135,7 @@ impl fmt::Display for WarmFailure {
             Self::Status(status) => write!(f, "the status is {status}"),
             Self::Stale => f.write_str("the origin cannot be reached (STALE)"),
             Self::NoAnswer(why) => write!(f, "no answer: {why}"),
-            Self::NotSent => f.write_str("not sent"),
+            Self::NotSent => f.write_str("interrupted before it was fetched"),
         }
     }
 }

@@ -44,23 +44,31 @@ impl LooksLike {
         }
     }
 
-    pub(crate) fn hint(self, action: Action, count: u64) -> String {
+    /// What to do about `count` such entries. Without an action, nothing is purged, and no purge is suggested.
+    pub(crate) fn hint(self, action: Option<Action>, count: u64) -> String {
         let looks = |one: &str, many: &str| match count {
             1 => format!("it looks like {one}"),
             _ => format!("these look like {many}"),
         };
-        match self {
-            Self::Host => format!("{}: did you mean `cfcache {action} hosts`?", looks("a host", "hosts")),
-            Self::Tag => format!("{}: did you mean `cfcache {action} tags`?", looks("a tag", "tags")),
-            Self::Prefix => format!(
+        match (self, action) {
+            (Self::Host | Self::Tag | Self::Prefix, None) => {
+                "only URLs can be requested, such as `https://www.example.com/`".to_owned()
+            }
+            (Self::Host, Some(action)) => {
+                format!("{}: did you mean `cfcache {action} hosts`?", looks("a host", "hosts"))
+            }
+            (Self::Tag, Some(action)) => {
+                format!("{}: did you mean `cfcache {action} tags`?", looks("a tag", "tags"))
+            }
+            (Self::Prefix, Some(action)) => format!(
                 "{} (did you mean `cfcache {action} prefixes`?), or like a URL without its `https://`",
                 looks("a prefix", "prefixes")
             ),
-            Self::Path => format!(
+            (Self::Path, _) => format!(
                 "{}: `--base https://www.example.com` converts paths to URLs",
                 looks("the path of a file", "paths of files")
             ),
-            Self::Xml => "it looks like XML: `--from-sitemap FILE` reads a sitemap".to_owned(),
+            (Self::Xml, _) => "it looks like XML: `--from-sitemap FILE` reads a sitemap".to_owned(),
         }
     }
 }

@@ -100,7 +100,7 @@ fn list(urls: &[&str]) -> Job {
         visits: None,
         destination: Destination::Zone(scope()),
         targets: Targets {
-            action: Action::Purge,
+            action: Some(Action::Purge),
             kind: Kind::Files,
             arguments: urls.iter().map(|url| (*url).to_owned()).collect(),
             files: Vec::new(),

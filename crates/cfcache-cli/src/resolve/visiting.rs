@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use cfcache_app::manage::only_reads;
 use cfcache_app::visitor::{parse_gate, parse_url, read_expected, read_urls, visitor};
-use cfcache_model::endpoint::Action;
 use cfcache_model::target::Kind;
 use cfcache_probe::{Limits, UrlList, Variant, VisitorBuilder};
 
@@ -159,7 +158,7 @@ impl Resolver<'_> {
                 )));
             }
         }
-        let targets = targets(Action::Purge, Kind::Files, input, pages, Vec::new(), self.global)?;
+        let targets = targets(None, Kind::Files, input, pages, Vec::new(), self.global)?;
         self.check_stdin(targets.files.iter().chain(&targets.sitemaps))?;
         Ok(targets)
     }

@@ -260,6 +260,15 @@ fn probe_says_that_a_response_is_incomplete() {
 }
 
 #[test]
+fn a_host_instead_of_a_url_gets_no_suggestion_to_purge_it() {
+    for command in ["probe www.example.com", "warm release-42"] {
+        let ran = bare().args(command).run();
+        ran.exits(2).tells("hint: only URLs can be requested");
+        assert!(!ran.err.contains("purge"), "{ran:?}");
+    }
+}
+
+#[test]
 fn an_unreachable_url_is_exit_code_5() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

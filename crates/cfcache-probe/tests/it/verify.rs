@@ -229,7 +229,7 @@ fn every_url_has_a_verdict_after_a_stop() {
     let verdicts: Vec<_> =
         verification.take_decided().iter().map(|decided| decided.verdict.to_string()).collect();
     assert_eq!(verdicts[0], "the old copy is still served (HIT, 90 s old)");
-    assert_eq!(verdicts[1], "it was not requested: the verification was stopped");
+    assert_eq!(verdicts[1], "there was no answer when the verification was stopped");
     let counts = verification.counts();
     assert_eq!((counts.probed, counts.survivors, counts.unproven), (2, 1, 1));
 }

@@ -41,7 +41,7 @@ pub(super) fn run(
             .with_hint(format!("give {nouns} as arguments, or `--from FILE` (`-` is standard input)")));
     }
     let targets = Targets {
-        action: template.action,
+        action: Some(template.action),
         kind,
         arguments: list.entries,
         files: list.from,
