@@ -83,7 +83,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next lines, if they were taken out of the buffer together and are plain.
-    pub fn plain(&mut self) -> &mut VecDeque<SharedText> {
+    pub(crate) fn plain(&mut self) -> &mut VecDeque<SharedText> {
         &mut self.plain
     }
 
