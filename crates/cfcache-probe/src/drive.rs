@@ -343,7 +343,11 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 None => has_ended = true,
             }
         }
-        let until = match verification.next(began.elapsed()) {
+        let step = verification.next(began.elapsed());
+        // This decides URLs as well, if their host demands a long wait.
+        pass_on(verification, &mut targets, watch);
+        let has_room = !has_ended && verification.open() < MAX_VERIFIED_AT_ONCE;
+        let until = match step {
             VerifyStep::Ask(ask) => {
                 let target = targets.get(&ask.url).and_then(|target| target.varied(ask.variant));
                 let visitor = Arc::clone(visitor);
@@ -361,6 +365,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 purging = Some((urls, started));
                 continue;
             }
+            _ if has_room => continue,
             VerifyStep::Wait(until) => Some(until),
             VerifyStep::WaitForEnd => None,
             VerifyStep::Done => return true,
@@ -401,13 +406,22 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
             }
             () = wait(began, until) => {}
         }
-        for decided in verification.take_decided() {
-            targets.remove(&decided.url);
-            watch(VerifyEvent::Decided(decided));
-        }
+        pass_on(verification, &mut targets, watch);
         if is_stopped {
             return false;
         }
+    }
+}
+
+/// Passes on the URLs that were decided.
+fn pass_on(
+    verification: &mut Verification,
+    targets: &mut BTreeMap<usize, VisitRequest>,
+    watch: &mut impl FnMut(VerifyEvent<'_>),
+) {
+    for decided in verification.take_decided() {
+        targets.remove(&decided.url);
+        watch(VerifyEvent::Decided(decided));
     }
 }
 

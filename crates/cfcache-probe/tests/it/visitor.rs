@@ -1,16 +1,19 @@
 //! The HTTP client, tested with a minimal server.
 
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use cfcache_model::endpoint::Action;
 use cfcache_probe::{
-    Expectation, GateSettings, Limits, Passage, Sha256, Variant, VisitRequest, Visitor, probe, wait_at_gate,
-    warm,
+    Expectation, GateSettings, Limits, Passage, Sha256, UrlToVerify, Variant, Verdict, Verification,
+    VerifyEvent, VerifySettings, VisitRequest, Visitor, probe, verify, wait_at_gate, warm,
 };
 use futures_core::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// Answers each request with the result of `answer` for its head, and records the heads.
 struct Server {
@@ -114,7 +117,7 @@ async fn an_incomplete_body_has_no_hash() {
     let server =
         Server::start(|_| format!("HTTP/1.1 {HIT}content-length: 10\r\nconnection: close\r\n\r\nfoo")).await;
     // The connection stays open, so the timeout ends the request.
-    let visitor = Visitor::builder("t").with_timeout(core::time::Duration::from_millis(200)).build();
+    let visitor = Visitor::builder("t").with_timeout(Duration::from_millis(200)).build();
     let visit = visitor.visit(&server.url("/"), &[]).await.unwrap();
     assert_eq!((visit.answer.age, visit.answer.body.sha256), (Some(3), None));
     assert!(visit.broken.is_some());
@@ -275,7 +278,7 @@ async fn a_gate_with_unique_queries_opens_for_the_new_version() {
     .await;
     let expectation: Expectation = format!("{} contains build 2", server.url("/v")).parse().unwrap();
     let mut settings = GateSettings::new();
-    settings.every = core::time::Duration::from_millis(5);
+    settings.every = Duration::from_millis(5);
     let passage =
         wait_at_gate(&visitor(), &expectation, settings, Some(7), &mut |_| (), core::future::pending()).await;
     assert_eq!(passage, Passage::Open { asked: 5 });
@@ -300,4 +303,42 @@ async fn secrets_of_extra_headers_are_blanked_where_a_server_repeats_them() {
     assert_eq!(visit.answer.location.as_deref(), Some("/login?t=[secret]&x=1"));
     assert_eq!(visit.headers["location"], "/login?t=[secret]&x=1");
     assert_eq!(visit.headers["etag"], "\"1\"");
+}
+
+#[tokio::test]
+async fn verify_reports_each_url_of_a_host_that_demands_a_long_wait() {
+    let server = Server::start(|_| {
+        answer("429 Too Many Requests\r\ncf-ray: 8f3a1b2c3d4e5f60-FRA\r\nretry-after: 86400\r\n", "")
+    })
+    .await;
+    let visitor = Arc::new(visitor());
+    // More than are open at once.
+    const URLS: usize = 5000;
+    let mut verification = Verification::new(VerifySettings::new(Action::Purge));
+    let mut left = (0..URLS).map(|number| {
+        let url = UrlToVerify::new(server.address.to_string(), Duration::ZERO);
+        (url, VisitRequest::new(server.url(&format!("/{number}"))))
+    });
+    let mut decided = vec![0; URLS];
+    let whole = verify(
+        &visitor,
+        &mut verification,
+        &mut || left.next(),
+        Instant::now(),
+        &mut |_| async { Ok(()) },
+        &mut |event| {
+            if let VerifyEvent::Decided(url) = event {
+                assert!(matches!(url.verdict, Verdict::Unproven(_)), "{url:?}");
+                decided[url.url] += 1;
+            }
+        },
+        core::future::pending(),
+    )
+    .await;
+    assert!(
+        whole && decided.iter().all(|times| *times == 1),
+        "{:?}",
+        decided.iter().position(|times| *times != 1)
+    );
+    assert_eq!(verification.counts().unproven, URLS as u64);
 }
