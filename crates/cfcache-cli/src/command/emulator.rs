@@ -114,7 +114,7 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
             .with_eligible(pattern)
             .map_err(|invalid| Failure::usage(format!("`--cache {pattern}`: {invalid}")))?;
         if !can_match(pattern, &args.zone_name) {
-            let why = "no host of the zone matches, so it has no effect; `--zone-name` sets the zone";
+            let why = "no URL of the zone matches, so it has no effect; `--zone-name` sets the zone";
             return Err(Failure::usage(format!("`--cache {pattern}`: {why} ({} now)", args.zone_name)));
         }
     }
@@ -137,14 +137,18 @@ fn edge(args: &EmulatorArgs, origin: &str) -> Result<EdgeConfig, Failure> {
     Ok(edge)
 }
 
-/// Returns whether a pattern of `--cache` can match a host of the zone: the zone's name or one below it.
+/// Returns whether a pattern of `--cache` can match a host and path of the zone: its name or one below it, and a path.
 fn can_match(pattern: &str, zone_name: &str) -> bool {
-    let host = pattern.split('/').next().unwrap_or_default().to_ascii_lowercase();
-    let zone = &*domain::ascii(zone_name);
+    // A `*` also stands for a slash.
+    let Some((host, _)) = pattern.split_once('/') else { return pattern.contains('*') };
+    let (host, zone) = (host.to_ascii_lowercase(), &*domain::ascii(zone_name));
     match host.rsplit_once('*') {
-        // Only the text behind the last `*` is compared, because it stands for anything.
+        // Only the text behind the last `*` is compared, because it stands for anything. With a dot, it is meant as
+        // the end of a host.
         Some((_, end)) => {
-            zone.ends_with(end) || end.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
+            !end.starts_with('.')
+                || zone.ends_with(end)
+                || end.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
         }
         None => host.strip_suffix(zone).is_some_and(|below| below.is_empty() || below.ends_with('.')),
     }
@@ -158,7 +162,11 @@ mod tests {
     fn patterns_for_the_cache_are_compared_with_the_zone() {
         for (pattern, zone, expected) in [
             ("example.com/*", "example.com", true),
-            ("www.EXAMPLE.com", "Example.com.", true),
+            ("www.EXAMPLE.com/", "Example.com.", true),
+            ("www.example.com", "example.com", false),
+            ("*.html", "example.com", true),
+            ("www*.jpg", "example.com", true),
+            ("*images/*", "example.com", true),
             ("*.example.com/a", "example.com", true),
             ("*example.com/a", "example.com", true),
             ("*.com/a", "example.com", true),

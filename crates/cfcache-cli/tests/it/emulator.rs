@@ -120,7 +120,7 @@ fn checks_its_arguments() {
     bare().args("emulator --listen nonsense").run().exits(2).says_nothing();
     bare().args("emulator --clear-seconds -1").run().exits(2).says_nothing().tells("a number of seconds");
     for (pattern, reason) in
-        [("other.com/*", "no host of the zone matches"), ("a b/*", "is in no host of a URL")]
+        [("other.com/*", "no URL of the zone matches"), ("a b/*", "is in no host of a URL")]
     {
         let run = bare().args("emulator --origin . --cache").arg(pattern).run();
         run.exits(2).says_nothing().tells(reason);
