@@ -73,8 +73,8 @@ pub struct Policy {
     /// progress, waiting for the rate limit uses up no retries.
     pub max_retries: u32,
     /// The longest single wait that a server may demand (with `Retry-After`, or with the quota in its headers), and the
-    /// longest time in which all requests may be refused because of the rate. After a longer one, the run stops with
-    /// [`Stop::WaitTooLong`]. Default: 10 minutes.
+    /// longest time in which all requests may be refused because of the rate. If a longer wait is demanded, the run stops
+    /// at once with [`Stop::WaitTooLong`]. Default: 10 minutes.
     pub max_wait: Duration,
     /// The rate limits of the plan; `None` obeys only the server's headers. Default: those of
     /// [`Plan::Free`](cfcache_model::Plan::Free), which are valid for every plan.
@@ -150,8 +150,8 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    /// Creates the result from a response: the API's error, if it is one, and the wait that its headers demand
-    /// ([`retry_after`](crate::rate_headers::retry_after)). Otherwise the wait in the error counts.
+    /// Creates the result from a response: the API's error, or `None` if it succeeded, and the wait that its headers
+    /// demand ([`retry_after`](crate::rate_headers::retry_after)). Without such a header, the wait in the error counts.
     #[must_use]
     pub fn new(failure: Option<&ApiFailure>, retry_after: Option<Duration>) -> Self {
         let Some(failure) = failure else { return Self::Done };

@@ -28,7 +28,7 @@ pub struct Error {
     pub elapsed: Duration,
     /// The `cf-ray` of the last response, which Cloudflare's support asks for.
     pub ray: Option<String>,
-    /// Whether an earlier attempt that failed may have taken effect nonetheless.
+    /// Whether an attempt that failed may have taken effect nonetheless.
     pub unclear: bool,
     /// The result of the last attempt, if it is not the reason why the request ended.
     pub last_try: Option<Box<ErrorCause>>,

@@ -34,8 +34,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The quota for all calls: the one named `default` in `Ratelimit-Policy`. Others apply to single endpoints.
 ///
-/// `None` if there is none, or if it is not plausible: at least 60 requests in 10 seconds to an hour, and at most 200
-/// per second, which is the documented limit for one client address.
+/// `None` if there is none, or if it is not plausible. A plausible one has at least 60 requests in 10 seconds to an
+/// hour, and at most 200 per second, which is the documented limit for one client address.
 ///
 /// `Ratelimit` is not used: its remaining quota was observed not to follow the real one.
 #[must_use]

@@ -27,7 +27,7 @@ where
 /// The number of entries that are taken from an iterator at once, which is usually one request.
 const CHUNK: usize = 100;
 
-/// Creates a stream from a poll function, such as that of a channel; it is called again until it returns `None`.
+/// Creates a stream from a poll function, such as that of a channel, which is called until it returns `None`.
 pub fn stream_fn<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<Option<T>>) -> impl Stream<Item = T> {
     struct StreamFn<F>(F);
 

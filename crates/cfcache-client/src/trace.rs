@@ -67,7 +67,7 @@ impl RequestSpan {
         Self { span }
     }
 
-    /// Sends the request within its span. This is no `async fn`, because its future would keep the space of the request
+    /// Sends the request within its span. This is not an `async fn`, because its future would keep the space of the request
     /// until the response, and tokio moves the whole future once more when it has ended.
     pub(crate) fn send<'t>(
         &self,

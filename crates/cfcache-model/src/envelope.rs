@@ -165,7 +165,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The `retry_after` of problem details, in seconds.
+    /// The field `retry_after` of the body, in seconds. Problem details have it.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         seconds(&value(self.retry_after?))

@@ -292,7 +292,7 @@ impl Planner {
     }
 
     /// Marks entries of a returned batch as sent: with [`Dedupe::Unsent`], an entry that equals one of them is no longer
-    /// a duplicate.
+    /// a duplicate. `entries` are the batch or a part of it, in its order.
     pub fn sent(&mut self, entries: &[Entry]) {
         if let Seen::Unsent(keys) = &mut self.seen {
             keys.sent(entries);

@@ -336,7 +336,7 @@ impl HyperTransportBuilder {
         self
     }
 
-    /// Trusts also the certificate authorities in `pem`. Can be called several times.
+    /// Also trusts the certificate authorities in `pem`. Can be called several times.
     pub fn with_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_pem.push(pem.into());
         self

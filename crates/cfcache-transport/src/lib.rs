@@ -106,7 +106,8 @@ impl Request {
     }
 
     /// Lets the transport report in `flag` whether the request was handed to a connection. A caller that drops the
-    /// future of [`Transport::send`] can read it afterwards: if it is `false`, no byte of the request was written.
+    /// future of [`Transport::send`] can read it afterwards: if it is `false`, the server has certainly not processed the
+    /// request.
     #[must_use]
     pub fn with_sent_flag(mut self, flag: Arc<AtomicBool>) -> Self {
         self.sent = Some(flag);

@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// The connection cannot be set up.
     Connection(cfcache_transport::BuildError),
-    /// A text is not an id, a URL, a tag, a host or a prefix.
+    /// A text is invalid: an id, an entry, a header, the name of a plan.
     Invalid(InvalidInput),
     /// An entry is invalid. Nothing was sent.
     Entry {

@@ -54,8 +54,9 @@ pub trait Limiter: fmt::Debug + Send + Sync {
     /// The [`Reason`] if the request may not be sent now. [`ready_at`](Self::ready_at) returns when it may be.
     fn acquire(&self, now: Duration, cost: Cost) -> Result<(), Reason>;
 
-    /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first. At
-    /// that time, the engine calls [`acquire`](Self::acquire) again.
+    /// When a request of that cost could be sent, as far as is known; `None` if another request has to end first. The
+    /// engine calls [`acquire`](Self::acquire) again at the returned time, which should be later than `now` if
+    /// [`acquire`](Self::acquire) has just refused the request.
     fn ready_at(&self, now: Duration, cost: Cost) -> Option<Duration>;
 
     /// Frees the slot of a request that was sent at `sent`, and learns from its result. If the server demands that all

@@ -293,15 +293,17 @@ impl<R> Scheduler<R> {
             let is_done = self.finished && self.in_flight.is_empty();
             return if is_done { Step::Done } else { wait(wants_input) };
         };
-        let reason = if due > now {
-            Reason::Retry
+        let (reason, earliest) = if due > now {
+            (Reason::Retry, due)
         } else {
             match self.limiter.acquire(now, cost) {
                 Ok(()) => return self.send(now),
-                Err(reason) => reason,
+                // A limiter that has no later time is not asked again without a pause.
+                Err(reason) => (reason, now.saturating_add(Duration::from_micros(1))),
             }
         };
         let Some(ready) = self.limiter.ready_at(now.max(due), cost) else { return wait(wants_input) };
+        let ready = ready.max(earliest);
         let held = self.limiter.held_until(now).is_some_and(|hold| hold >= ready);
         let reason = if held { Reason::Held } else { reason };
         // A demanded wait that is too long ends this run, whichever request or header demanded it.

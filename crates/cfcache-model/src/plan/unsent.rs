@@ -43,7 +43,7 @@ impl UnsentKeys {
         true
     }
 
-    /// Removes the numbers of keys that were sent from the table. It grows unless most were.
+    /// Removes the numbers of keys that were sent from the table. It grows unless most of its keys were sent.
     fn make_room(&mut self) {
         self.numbers.clear();
         let no_hash = |_: &u64| unreachable!("there is room");

@@ -226,10 +226,10 @@ fn describe_certificate(error: &CertificateError) -> String {
             }
         }
         E::NotValidForName => "has a certificate that is not valid for this name".to_owned(),
-        // A browser may fetch or know a missing intermediate certificate; no other client does.
+        // A browser may fetch or know a missing intermediate certificate; this client may not.
         E::UnknownIssuer => {
-            "has a certificate from an authority that is not trusted here, or does not send the \
-                             whole chain"
+            "has a certificate from an authority that is not trusted here, or does not send the whole \
+                             chain"
                 .to_owned()
         }
         E::Other(error) if TrustError::is_self_signed(error) => {
