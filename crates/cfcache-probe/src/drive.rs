@@ -122,16 +122,6 @@ fn cancelled() -> NoAnswer {
     NoAnswer::new("the request was broken off")
 }
 
-fn reaction(latency: Duration, visited: &Visited) -> Reaction {
-    match visited {
-        Ok(visit) if visit.answer.status == 429 || visit.answer.status >= 500 => {
-            Reaction::Overloaded(visit.answer.retry_after)
-        }
-        Ok(_) => Reaction::Fine(latency),
-        Err(_) => Reaction::Silent,
-    }
-}
-
 /// Requests each URL of a stream once, and passes the results to `emit`, in the order of the stream.
 ///
 /// It ends early if `stop` completes: requests in flight are cancelled, and earlier results have been emitted. At most
@@ -187,7 +177,9 @@ pub async fn probe(
             Some(ended) = running.join_next() => {
                 let Ok((ticket, number, target, visited)) = ended else { return false };
                 let now = began.elapsed();
-                queue.end(now, ticket, reaction(now.saturating_sub(ticket.started()), &visited));
+                let answer = visited.as_ref().ok().map(|visit| &visit.answer);
+                let latency = now.saturating_sub(ticket.started());
+                queue.end(now, ticket, Reaction::new(answer, latency));
                 done.insert(number, (target, visited));
             }
             more = next(&mut urls, has_ended || is_full) => match more {
@@ -385,7 +377,7 @@ pub async fn verify<F: Future<Output = Result<(), String>>>(
                 // URLs that were not started need a verdict as well.
                 while let Some((subject, _)) = urls() {
                     verification.push(began.elapsed(), subject);
-                    verification.take_decided().into_iter().for_each(|decided| watch(VerifyEvent::Decided(decided)));
+                    pass_on(verification, &mut targets, watch);
                 }
             }
             Some(ended) = running.join_next() => {

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::answer::VisitorAnswer;
+
 /// The number of answers in a latency measurement.
 const SAMPLE_SIZE: u32 = 16;
 
@@ -52,6 +54,19 @@ pub enum Reaction {
     Overloaded(Option<Duration>),
     /// No answer.
     Silent,
+}
+
+impl Reaction {
+    /// Returns the effect of an answer that took this long, or of none.
+    pub(crate) const fn new(answer: Option<&VisitorAnswer>, latency: Duration) -> Self {
+        match answer {
+            Some(answer) if answer.status == 429 || answer.status >= 500 => {
+                Self::Overloaded(answer.retry_after)
+            }
+            Some(_) => Self::Fine(latency),
+            None => Self::Silent,
+        }
+    }
 }
 
 /// The request rate of one host. All `now` values are counted from the same moment.

@@ -314,13 +314,7 @@ impl Verification {
     /// Records an answer, or why there is none.
     pub fn on_answer(&mut self, now: Duration, ask: Ask, answer: Result<&VisitorAnswer, &str>) {
         let Ask { ticket, url: number, variant } = ask;
-        let reaction = match &answer {
-            Ok(answer) if answer.status == 429 || answer.status >= 500 => {
-                Reaction::Overloaded(answer.retry_after)
-            }
-            Ok(_) => Reaction::Fine(now.saturating_sub(ticket.started())),
-            Err(_) => Reaction::Silent,
-        };
+        let reaction = Reaction::new(answer.ok(), now.saturating_sub(ticket.started()));
         self.queue.end(now, ticket, reaction);
         let Some(url) = self.urls.get_mut(&number) else { return };
         let purged = PurgeTimes {

@@ -220,13 +220,7 @@ impl Warmer {
         fetch: WarmFetch,
         answer: Result<&VisitorAnswer, &str>,
     ) -> Option<Warmed> {
-        let reaction = match &answer {
-            Ok(answer) if answer.status == 429 || answer.status >= 500 => {
-                Reaction::Overloaded(answer.retry_after)
-            }
-            Ok(_) => Reaction::Fine(now.saturating_sub(ticket.started())),
-            Err(_) => Reaction::Silent,
-        };
+        let reaction = Reaction::new(answer.ok(), now.saturating_sub(ticket.started()));
         self.queue.end(now, ticket, reaction);
         let is_refused = matches!(reaction, Reaction::Overloaded(Some(wait)) if wait > MAX_WAIT);
         let warmed = match answer {
